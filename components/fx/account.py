@@ -1,0 +1,109 @@
+"""Accounts and the conversion of profit into the account's currency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+from components.fx.errors import BadInput
+from components.fx.instrument import Instrument
+
+MarginMode = Literal["hedging", "netting"]
+
+
+@dataclass(frozen=True)
+class AccountSpec:
+    """The account that a backtest or a deployment trades on.
+
+    Parameters
+    ----------
+    currency : str
+        ISO code of the account's currency.
+    balance : float
+        Starting balance, in account currency.
+    leverage : float
+        30.0 means that 30 of position value needs 1 of margin.
+    margin_mode : {'hedging', 'netting'}
+        Hedging holds several positions per symbol, netting one.
+    """
+
+    currency: str = "USD"
+    balance: float = 10_000.0
+    leverage: float = 30.0
+    margin_mode: MarginMode = "hedging"
+
+    def __post_init__(self) -> None:
+        if not (len(self.currency) == 3 and self.currency.isalpha() and self.currency.isupper()):
+            raise BadInput("currency", f"{self.currency!r} is not an ISO code such as 'USD'")
+        for name in ("balance", "leverage"):
+            value = getattr(self, name)
+            if not (isfinite(value) and value > 0):
+                raise BadInput(name, f"{value!r} is not a positive number")
+        if self.margin_mode not in ("hedging", "netting"):
+            raise BadInput("margin_mode", f"{self.margin_mode!r} is neither 'hedging' nor 'netting'")
+
+
+def conversion_rate(source: str, target: str, quotes: Mapping[str, float]) -> float:
+    """Units of `target` for one unit of `source`.
+
+    Parameters
+    ----------
+    source, target : str
+        ISO currency codes.
+    quotes : mapping of str to float
+        Prices by pair symbol, for example ``{"EURUSD": 1.08}``.
+
+    Returns
+    -------
+    float
+        1.0 for equal currencies; else the pair, its inverse, or a path over one third currency.
+
+    Raises
+    ------
+    BadInput
+        If no path exists or a quote on it is not a positive number. A missing rate is never taken as 1.
+    """
+    if source == target:
+        return 1.0
+    direct = _direct(source, target, quotes)
+    if direct is not None:
+        return direct
+    for middle in sorted({code for symbol in quotes if len(symbol) == 6 for code in (symbol[:3], symbol[3:])}):
+        first = _direct(source, middle, quotes) if middle not in (source, target) else None
+        second = _direct(middle, target, quotes) if first is not None else None
+        if first is not None and second is not None:
+            return first * second
+    raise BadInput("quotes", f"no quote converts {source} to {target}; give {source}{target} or {target}{source}")
+
+
+def profit_rate(spec: AccountSpec, instrument: Instrument, quotes: Mapping[str, float]) -> float:
+    """Account units for one unit of the instrument's profit currency, from `quotes` as in `conversion_rate`."""
+    return conversion_rate(instrument.profit_currency, spec.currency, quotes)
+
+
+def margin_required(instrument: Instrument, lots: float, base_rate: float, leverage: float) -> float:
+    """Margin of a position, in account currency.
+
+    Parameters
+    ----------
+    instrument : Instrument
+    lots : float
+        Size, in lots.
+    base_rate : float
+        Account units for one unit of the instrument's base currency.
+    leverage : float
+        The account's leverage.
+    """
+    return lots * instrument.contract_size * base_rate * instrument.margin_rate / leverage
+
+
+def _direct(source: str, target: str, quotes: Mapping[str, float]) -> float | None:
+    for symbol, invert in ((source + target, False), (target + source, True)):
+        if symbol in quotes:
+            price = float(quotes[symbol])
+            if not (isfinite(price) and price > 0):
+                raise BadInput("quotes", f"{symbol} is {price!r}, not a positive price")
+            return 1.0 / price if invert else price
+    return None

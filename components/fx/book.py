@@ -1,0 +1,141 @@
+"""Layout of the book in compiled code: one account, its positions, its working orders, and requests to change them.
+
+Everything that trades, in a backtest, on paper or live, keeps its state in these float64 arrays:
+
+- account, shape (ACCOUNT_FIELDS,)
+- positions, shape (symbols, K, POSITION_FIELDS), the open ones first, oldest first
+- orders, shape (symbols, K, ORDER_FIELDS), the working ones first, oldest first
+- requests, shape (capacity, REQUEST_FIELDS)
+
+NaN means "none" in every price field. Tickets are whole numbers; a position carries the ticket of the order that opened it, as in MetaTrader.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+# account
+A_BALANCE = 0
+A_EQUITY = 1
+A_MARGIN = 2
+A_DAY_ID = 3
+A_DAY_START_EQUITY = 4
+A_NEXT_TICKET = 5
+A_LEVERAGE = 6
+ACCOUNT_FIELDS = 7
+
+# position
+P_TICKET = 0
+P_SIDE = 1
+P_LOTS = 2
+P_ENTRY = 3
+P_STOP = 4
+P_TARGET = 5
+P_TRAIL = 6
+P_OPEN_ROW = 7
+P_REASON = 8
+P_ENTRY_COST = 9
+POSITION_FIELDS = 10
+
+# order
+O_TICKET = 0
+O_SIDE = 1
+O_KIND = 2
+O_LOTS = 3
+O_PRICE = 4
+O_STOP = 5
+O_TARGET = 6
+O_STOP_DISTANCE = 7
+O_TARGET_DISTANCE = 8
+O_TRAIL = 9
+O_BORN_BAR = 10
+O_EXPIRY_BARS = 11
+O_POSITION = 12
+O_REASON = 13
+ORDER_FIELDS = 14
+
+# request
+R_ACTION = 0
+R_SYMBOL = 1
+R_SIDE = 2
+R_KIND = 3
+R_LOTS = 4
+R_PRICE = 5
+R_STOP = 6
+R_TARGET = 7
+R_STOP_DISTANCE = 8
+R_TARGET_DISTANCE = 9
+R_TRAIL = 10
+R_TICKET = 11
+R_BAR = 12
+R_EXPIRY_BARS = 13
+R_REASON = 14
+R_REFUSED = 15
+REQUEST_FIELDS = 16
+
+# instrument, as compiled code needs it: shape (symbols, SPEC_FIELDS)
+S_CONTRACT_SIZE = 0
+S_POINT = 1
+S_LOT_STEP = 2
+S_LOT_MIN = 3
+S_LOT_MAX = 4
+S_MARGIN_RATE = 5
+S_DIGITS = 6
+SPEC_FIELDS = 7
+
+# event: what the step did, shape (capacity, EVENT_FIELDS)
+E_ROW = 0
+E_KIND = 1
+E_SYMBOL = 2
+E_TICKET = 3
+E_SIDE = 4
+E_LOTS = 5
+E_PRICE = 6
+E_PROFIT = 7
+E_COST = 8
+E_EXIT = 9
+E_REASON = 10
+E_LEVEL = 11
+E_AMBIGUOUS = 12
+EVENT_FIELDS = 13
+
+
+class OrderKind(IntEnum):
+    """How an order enters the market."""
+
+    MARKET = 0
+    STOP = 1
+    LIMIT = 2
+
+
+class Action(IntEnum):
+    """What a request asks for."""
+
+    OPEN = 1
+    CLOSE = 2
+    MODIFY = 3
+    CANCEL = 4
+
+
+class EventKind(IntEnum):
+    """What happened in the book."""
+
+    PLACED = 1
+    OPENED = 2
+    CLOSED = 3
+    MODIFIED = 4
+    CANCELLED = 5
+    REFUSED = 6
+
+
+class ExitKind(IntEnum):
+    """Why a position was closed."""
+
+    NONE = 0
+    STOP = 1
+    TARGET = 2
+    SIGNAL = 3
+    REVERSAL = 4
+    END_OF_DATA = 5
+    STOP_OUT = 6
+    MANUAL = 7

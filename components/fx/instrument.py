@@ -1,0 +1,167 @@
+"""Instruments. This is the only place where a pip has a value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.fx.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What is traded, with the numbers that turn price differences into money.
+
+    Parameters
+    ----------
+    symbol : str
+        The platform's name, for example ``"EURUSD"``.
+    broker_symbol : str
+        The broker's own name for it, for example ``"EURUSD.raw"``.
+    base_currency, profit_currency : str
+        ISO codes: one lot is `contract_size` units of the base currency; profit arises in the profit (quote) currency.
+    digits : int
+        Decimals of a price.
+    pip_size : float
+        Price difference of one pip: 0.0001 for EURUSD, 0.01 for USDJPY.
+    contract_size : float
+        Units of base currency in one lot.
+    lot_step, lot_min, lot_max : float
+        Sizes that the broker accepts, in lots.
+    stops_level_points, freeze_level_points : int
+        Smallest distance of a stop from the price, and the band in which orders cannot be changed, in points.
+    swap_long_points, swap_short_points : float
+        Overnight interest per lot and day, in points; kept for the record until the step charges swap.
+    margin_rate : float
+        Share of the position's value that is held as margin at leverage 1.
+    calculation_mode : str
+        MetaTrader's way to compute profit; only ``"forex"`` is known.
+    """
+
+    symbol: str
+    broker_symbol: str
+    base_currency: str
+    profit_currency: str
+    digits: int
+    pip_size: float
+    contract_size: float = 100_000.0
+    lot_step: float = 0.01
+    lot_min: float = 0.01
+    lot_max: float = 100.0
+    stops_level_points: int = 0
+    freeze_level_points: int = 0
+    swap_long_points: float = 0.0
+    swap_short_points: float = 0.0
+    margin_rate: float = 1.0
+    calculation_mode: str = "forex"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.digits <= 8:
+            raise BadInput("digits", f"{self.digits} is not between 0 and 8")
+        for name in ("pip_size", "contract_size", "lot_step", "lot_min", "lot_max", "margin_rate"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+                raise BadInput(name, f"{value!r} is not a positive number")
+        if self.lot_max < self.lot_min:
+            raise BadInput("lot_max", f"{self.lot_max} is below lot_min {self.lot_min}")
+        if self.calculation_mode != "forex":
+            raise BadInput("calculation_mode", f"{self.calculation_mode!r} is not known; only 'forex' is")
+
+    @property
+    def point(self) -> float:
+        """Smallest price difference."""
+        return float(10.0**-self.digits)
+
+    @property
+    def points_per_pip(self) -> float:
+        """Points in one pip: 10 where the broker quotes a fractional pip."""
+        return round(self.pip_size / self.point, 6)
+
+    @property
+    def tick_size(self) -> float:
+        """Smallest price change; equal to the point for currency pairs."""
+        return self.point
+
+    def tick_value(self, rate: float) -> float:
+        """Value of one tick of one lot, in account currency, at `rate` account units per unit of profit currency."""
+        return self.tick_size * self.contract_size * rate
+
+    def pip_value(self, rate: float) -> float:
+        """Value of one pip of one lot, in account currency, at `rate` account units per unit of profit currency."""
+        return self.pip_size * self.contract_size * rate
+
+    def pips(self, price_difference: float) -> float:
+        """A price difference, in pips."""
+        return price_difference / self.pip_size
+
+    def profit(self, side: int, lots: float, entry: float, exit_price: float, rate: float) -> float:
+        """Profit of a round trip before costs, in account currency.
+
+        Parameters
+        ----------
+        side : int
+            +1 long, −1 short.
+        lots : float
+            Size, in lots.
+        entry, exit_price : float
+            Prices in profit currency per unit of base currency.
+        rate : float
+            Account units per unit of profit currency, at the exit.
+        """
+        return side * lots * self.contract_size * (exit_price - entry) * rate
+
+    def round_price(self, price: float) -> float:
+        """The price, rounded to the instrument's digits."""
+        return round(price, self.digits)
+
+    def price_text(self, price: float) -> str:
+        """The price with exactly the instrument's digits, as MetaTrader prints it."""
+        return f"{price:.{self.digits}f}"
+
+    def round_prices(self, prices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Prices, shape (n,), rounded to the instrument's digits; NaN stays NaN."""
+        return np.round(prices, self.digits)
+
+    def lots_down(self, lots: float) -> float:
+        """The largest accepted size that does not exceed `lots`; 0.0 below the smallest one."""
+        steps = math.floor(min(lots, self.lot_max) / self.lot_step + 1e-9)
+        accepted = round(steps * self.lot_step, 8)
+        return accepted if accepted >= self.lot_min - 1e-12 else 0.0
+
+    def at_broker(self, broker_symbol: str) -> Instrument:
+        """The same instrument under the broker's own name."""
+        return replace(self, broker_symbol=broker_symbol)
+
+
+def _pair(symbol: str, digits: int = 5) -> Instrument:
+    return Instrument(symbol, symbol, symbol[:3], symbol[3:], digits, 0.01 if symbol.endswith("JPY") else 0.0001)
+
+
+_FIVE_DIGITS = "EURUSD GBPUSD AUDUSD NZDUSD USDCHF USDCAD EURGBP EURCHF EURAUD EURCAD GBPCHF AUDCAD AUDNZD"
+_THREE_DIGITS = "USDJPY EURJPY GBPJPY AUDJPY CHFJPY CADJPY"
+_KNOWN = {
+    **{symbol: _pair(symbol) for symbol in _FIVE_DIGITS.split()},
+    **{symbol: _pair(symbol, 3) for symbol in _THREE_DIGITS.split()},
+}
+
+
+def instrument(symbol: str) -> Instrument:
+    """The instrument called `symbol`, with common retail defaults until a broker's own specification replaces them.
+
+    Raises
+    ------
+    BadInput
+        If the symbol is unknown.
+    """
+    try:
+        return _KNOWN[symbol]
+    except (KeyError, TypeError):
+        raise BadInput("symbol", f"{symbol!r} is unknown; known are {', '.join(sorted(_KNOWN))}") from None
+
+
+def known_symbols() -> tuple[str, ...]:
+    """Symbols of every instrument that the platform knows by itself."""
+    return tuple(sorted(_KNOWN))
