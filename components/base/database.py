@@ -7,7 +7,7 @@ instead of failing half-way. With `synchronous=FULL`, what a write block has lef
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ Migration = Callable[[sa.Connection], None]
 Row = Mapping[str, Any]
 
 BUSY_TIMEOUT_MS = 10_000
+
+# Primary result codes of SQLite (sqlite.org/rescode.html), by what the caller does next.
+_RETRY = {5: "busy", 6: "locked", 8: "read-only", 10: "not answering", 13: "on a full disk", 14: "not to be opened"}
+_STOP = {11: "damaged", 26: "not a database"}
 
 
 class Database:
@@ -56,18 +60,26 @@ class Database:
         sa.event.listen(self.engine, "connect", _prepare_connection)
         try:
             self._migrate(migrations)
-        except sa.exc.OperationalError as error:
-            raise Unavailable(f"cannot open {self.path}: {error.orig}; check that the folder can be written") from error
+        except Unavailable as error:
+            raise Unavailable(f"cannot open {self.path}: {error.message}; check that the folder can be written") from error
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A connection for reading; the statements of one block see one snapshot."""
-        with self.engine.connect() as connection:
+        """A connection for reading; the statements of one block see one snapshot.
+
+        Raises
+        ------
+        Unavailable
+            If the file is busy or its disk does not answer.
+        Corrupt
+            If the file is damaged or not a database.
+        """
+        with self._explained(), self.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             try:
                 yield connection
             finally:
-                connection.exec_driver_sql("ROLLBACK")
+                _roll_back(connection)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -76,23 +88,34 @@ class Database:
         Raises
         ------
         Unavailable
-            If another writer held the store for longer than the busy timeout.
+            If another writer held the store for longer than the busy timeout, or the disk is full or read-only.
+        Corrupt
+            If the file is damaged or not a database.
         """
-        with self.engine.connect() as connection:
-            try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            except sa.exc.OperationalError as error:
-                raise Unavailable(f"{self.path.name} is busy: {error.orig}; try again") from error
+        with self._explained(), self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.exec_driver_sql("COMMIT")
             except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
+                _roll_back(connection)
                 raise
-            connection.exec_driver_sql("COMMIT")
 
     def close(self) -> None:
         """Close every connection of this process."""
         self.engine.dispose()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+            if code in _RETRY:
+                raise Unavailable(f"{self.path.name} is {_RETRY[code]}: {error.orig}; try again") from error
+            if code in _STOP:
+                raise Corrupt(f"{self.path.name} is {_STOP[code]}: {error.orig}; restore it from a backup") from error
+            raise
 
     def _migrate(self, migrations: Sequence[Migration]) -> None:
         with self.write() as connection:
@@ -132,6 +155,12 @@ def create_all(metadata: sa.MetaData) -> Migration:
         metadata.create_all(connection, checkfirst=True)
 
     return create_tables
+
+
+def _roll_back(connection: sa.Connection) -> None:
+    """End the transaction; SQLite may have ended it by itself after a full disk or an input/output error."""
+    with suppress(sa.exc.OperationalError):
+        connection.exec_driver_sql("ROLLBACK")
 
 
 def _prepare_connection(connection: Any, _record: Any) -> None:

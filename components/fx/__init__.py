@@ -2,7 +2,7 @@
 
 from components.fx.account import AccountSpec, MarginMode, conversion_rate, margin_required, profit_rate
 from components.fx.bars import BAR_COLUMNS, PRICE_COLUMNS, validate_bars
-from components.fx.book import Action, EventKind, ExitKind, OrderKind
+from components.fx.book import Action, EventKind, ExitKind, OrderKind, Refusal
 from components.fx.errors import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable
 from components.fx.instrument import Instrument, instrument, known_symbols
 from components.fx.measures import (
@@ -48,6 +48,7 @@ __all__ = [
     "OrderKind",
     "PlatformError",
     "Position",
+    "Refusal",
     "Refused",
     "Report",
     "ReportKind",

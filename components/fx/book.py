@@ -8,6 +8,7 @@ Everything that trades, in a backtest, on paper or live, keeps its state in thes
 - requests, shape (capacity, REQUEST_FIELDS)
 
 NaN means "none" in every price field. Tickets are whole numbers; a position carries the ticket of the order that opened it, as in MetaTrader.
+The KEY fields hold the place of an order, a stop and a target in the queue of the `reference` fill policy, which works through one list.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ A_DAY_ID = 3
 A_DAY_START_EQUITY = 4
 A_NEXT_TICKET = 5
 A_LEVERAGE = 6
-ACCOUNT_FIELDS = 7
+A_FRONT_KEY = 7
+A_BACK_KEY = 8
+ACCOUNT_FIELDS = 9
 
 # position
 P_TICKET = 0
@@ -35,7 +38,9 @@ P_TRAIL = 6
 P_OPEN_ROW = 7
 P_REASON = 8
 P_ENTRY_COST = 9
-POSITION_FIELDS = 10
+P_STOP_KEY = 10
+P_TARGET_KEY = 11
+POSITION_FIELDS = 12
 
 # order
 O_TICKET = 0
@@ -52,7 +57,9 @@ O_BORN_BAR = 10
 O_EXPIRY_BARS = 11
 O_POSITION = 12
 O_REASON = 13
-ORDER_FIELDS = 14
+O_KEY = 14
+O_EXIT = 15
+ORDER_FIELDS = 16
 
 # request
 R_ACTION = 0
@@ -71,7 +78,8 @@ R_BAR = 12
 R_EXPIRY_BARS = 13
 R_REASON = 14
 R_REFUSED = 15
-REQUEST_FIELDS = 16
+R_EXIT = 16
+REQUEST_FIELDS = 17
 
 # instrument, as compiled code needs it: shape (symbols, SPEC_FIELDS)
 S_CONTRACT_SIZE = 0
@@ -97,7 +105,12 @@ E_EXIT = 9
 E_REASON = 10
 E_LEVEL = 11
 E_AMBIGUOUS = 12
-EVENT_FIELDS = 13
+E_ENTRY_ROW = 13
+E_ENTRY_PRICE = 14
+E_ORDER_TICKET = 15
+E_STOP = 16
+E_TARGET = 17
+EVENT_FIELDS = 18
 
 
 class OrderKind(IntEnum):
@@ -126,6 +139,19 @@ class EventKind(IntEnum):
     MODIFIED = 4
     CANCELLED = 5
     REFUSED = 6
+
+
+class Refusal(IntEnum):
+    """Why a request was refused."""
+
+    NONE = 0
+    RISK_PER_TRADE = 1
+    SIZE_TOO_SMALL = 2
+    INVALID_STOPS = 3
+    NO_MARGIN = 4
+    BOOK_FULL = 5
+    UNKNOWN_TICKET = 6
+    TRADING_HALTED = 7
 
 
 class ExitKind(IntEnum):

@@ -1,0 +1,41 @@
+"""The step (fill rules), costs and the paper broker: written once, for backtest, twin replay and paper."""
+
+from components.execution.arrays import (
+    POLICIES,
+    Book,
+    Costs,
+    DecisionArrays,
+    MarketArrays,
+    column,
+    decision_arrays,
+    market_of_bars,
+    market_of_ticks,
+    new_book,
+    no_events,
+    no_requests,
+    spec_rows,
+)
+from components.execution.birth import apply_request, close_bar
+from components.execution.step import StepResult, advance, no_manage, run_step
+
+__all__ = [
+    "POLICIES",
+    "Book",
+    "Costs",
+    "DecisionArrays",
+    "MarketArrays",
+    "StepResult",
+    "advance",
+    "apply_request",
+    "close_bar",
+    "column",
+    "decision_arrays",
+    "market_of_bars",
+    "market_of_ticks",
+    "new_book",
+    "no_events",
+    "no_manage",
+    "no_requests",
+    "run_step",
+    "spec_rows",
+]

@@ -1,0 +1,293 @@
+"""From wishes to requests to orders, compiled once for backtest, paper and live.
+
+`close_bar` turns the decisions of one closed bar (and `manage`) into sized, limited requests; `apply_request` puts one request into the book.
+In a backtest the requests are applied at once; live they travel as signals, and the terminal applies them.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from components.execution.moves import find_ticket, is_none, note, remove_row, round_to
+from components.fx import Action, EventKind, ExitKind, OrderKind, Refusal
+from components.fx import book as b
+from components.risk import check_birth, lots_for, stop_distance_of
+from components.risk.sizing import Z_MAX_POSITIONS, Z_UNSTOPPED_MOVE
+from components.strategy import ask
+
+OPEN, CLOSE, MODIFY, CANCEL = int(Action.OPEN), int(Action.CLOSE), int(Action.MODIFY), int(Action.CANCEL)
+MARKET = int(OrderKind.MARKET)
+STOP = int(OrderKind.STOP)
+PLACED, MODIFIED, CANCELLED, REFUSED = int(EventKind.PLACED), int(EventKind.MODIFIED), int(EventKind.CANCELLED), int(EventKind.REFUSED)
+SIGNAL, REVERSAL = int(ExitKind.SIGNAL), int(ExitKind.REVERSAL)
+INVALID_STOPS, BOOK_FULL, UNKNOWN_TICKET = int(Refusal.INVALID_STOPS), int(Refusal.BOOK_FULL), int(Refusal.UNKNOWN_TICKET)
+REFERENCE = 1
+
+
+@njit(cache=True)
+def at(column, bar, s):
+    """Value of a decision column at a bar; a column with one row is a constant."""
+    return column[bar if column.shape[0] > 1 else 0, s]
+
+
+@njit(cache=True)
+def put(requests, n, action, s, bar, ticket, side):
+    """Start request n for a symbol and bar. Returns the row."""
+    r = ask(requests, n, action, ticket, side)
+    r[b.R_SYMBOL] = s
+    r[b.R_BAR] = bar
+    return r
+
+
+@njit(cache=True)
+def is_closing(ticket, s, orders, counts, requests, n):
+    """Whether a close of this position already works or has just been asked for."""
+    for k in range(counts[s, 1]):
+        if orders[s, k, b.O_POSITION] == ticket:
+            return True
+    for i in range(n):
+        if requests[i, b.R_ACTION] == CLOSE and requests[i, b.R_TICKET] == ticket and is_none(requests[i, b.R_LOTS]):
+            return True
+    return False
+
+
+@njit(cache=True)
+def is_cancelling(ticket, requests, n):
+    """Whether a cancellation of this order has just been asked for."""
+    for i in range(n):
+        if requests[i, b.R_ACTION] == CANCEL and requests[i, b.R_TICKET] == ticket:
+            return True
+    return False
+
+
+@njit(cache=True)
+def sides_are_valid(side, reference_price, stop, target):
+    """Whether stop and target lie on their own sides of the price."""
+    if side > 0:
+        return not (stop >= reference_price) and not (target <= reference_price)
+    return not (stop <= reference_price) and not (target >= reference_price)
+
+
+@njit(cache=True)
+def close_bar(bar, s, decisions, account, positions, orders, counts, marks, specs, sizing, limits, policy, has_manage, manage, params, requests):
+    """Everything that a strategy asks for at the close of one bar.
+
+    Parameters
+    ----------
+    bar : int
+        Row of the decisions, which were made from what was known at its close.
+    s : int
+        Symbol.
+    decisions : DecisionArrays
+    account, positions, orders, counts, marks : ndarray
+        The book as it stands at the close (see `Book`).
+    specs, sizing, limits : ndarray
+        Instruments, `Sizing.as_row()` and `Limits.as_row()`.
+    policy : int
+        0 `mt5`: prices are rounded to the symbol's digits; 1 `reference`: left as they are.
+    has_manage : bool
+    manage : compiled function
+        ``manage(account, positions[s], counts[s, 0], orders[s], counts[s, 1], marks[s], bar, params, requests, n) -> n``
+    params : float64, shape (p,)
+        Parameters of `manage`.
+    requests : ndarray, shape (capacity, REQUEST_FIELDS)
+        Filled from row 0.
+
+    Returns
+    -------
+    int
+        Number of requests. One with `R_REFUSED` set was stopped by a limit and must not be applied.
+    """
+    n = 0
+    for k in range(counts[s, 1]):
+        o = orders[s, k]
+        if o[b.O_EXPIRY_BARS] > 0 and bar - o[b.O_BORN_BAR] >= o[b.O_EXPIRY_BARS] and is_none(o[b.O_POSITION]):
+            put(requests, n, CANCEL, s, bar, o[b.O_TICKET], o[b.O_SIDE])
+            n += 1
+    for k in range(counts[s, 0]):
+        p = positions[s, k]
+        if not is_none(p[b.P_TRAIL]) and p[b.P_TRAIL] > 0:
+            price = marks[s, 0] if p[b.P_SIDE] > 0 else marks[s, 1]
+            stop = price - p[b.P_SIDE] * p[b.P_TRAIL]
+            if policy != REFERENCE:
+                stop = round_to(stop, specs[s, b.S_DIGITS])
+            if is_none(p[b.P_STOP]) or (stop - p[b.P_STOP]) * p[b.P_SIDE] > 0:
+                r = put(requests, n, MODIFY, s, bar, p[b.P_TICKET], p[b.P_SIDE])
+                r[b.R_STOP] = stop
+                r[b.R_TARGET] = p[b.P_TARGET]
+                n += 1
+    if has_manage:
+        before = n
+        n = manage(account, positions[s], counts[s, 0], orders[s], counts[s, 1], marks[s], bar, params, requests, n)
+        for i in range(before, n):
+            requests[i, b.R_SYMBOL] = s
+            requests[i, b.R_BAR] = bar
+            if policy != REFERENCE:
+                requests[i, b.R_STOP] = round_to(requests[i, b.R_STOP], specs[s, b.S_DIGITS])
+                requests[i, b.R_TARGET] = round_to(requests[i, b.R_TARGET], specs[s, b.S_DIGITS])
+    side = at(decisions.side, bar, s)
+    out = at(decisions.exit, bar, s)
+    if out != 0:
+        for k in range(counts[s, 0]):
+            p = positions[s, k]
+            if p[b.P_SIDE] == out and not is_closing(p[b.P_TICKET], s, orders, counts, requests, n):
+                r = put(requests, n, CLOSE, s, bar, p[b.P_TICKET], p[b.P_SIDE])
+                r[b.R_LOTS] = np.nan
+                r[b.R_EXIT] = REVERSAL if side == -out else SIGNAL
+                n += 1
+        for k in range(counts[s, 1]):
+            o = orders[s, k]
+            if o[b.O_SIDE] == out and is_none(o[b.O_POSITION]) and not is_cancelling(o[b.O_TICKET], requests, n):
+                put(requests, n, CANCEL, s, bar, o[b.O_TICKET], o[b.O_SIDE])
+                n += 1
+    if side != 0:
+        held = 0
+        for k in range(counts[s, 0]):
+            if not is_closing(positions[s, k, b.P_TICKET], s, orders, counts, requests, n):
+                held += 1
+        for k in range(counts[s, 1]):
+            if is_none(orders[s, k, b.O_POSITION]) and not is_cancelling(orders[s, k, b.O_TICKET], requests, n):
+                held += 1
+        if held < sizing[Z_MAX_POSITIONS]:
+            n = _enter(bar, s, side, decisions, account, marks, specs, sizing, limits, policy, requests, n)
+    return n
+
+
+@njit(cache=True)
+def _enter(bar, s, side, decisions, account, marks, specs, sizing, limits, policy, requests, n):
+    kind = at(decisions.entry, bar, s)
+    price = at(decisions.price, bar, s) if kind != MARKET else np.nan
+    stop = at(decisions.stop, bar, s)
+    target = at(decisions.target, bar, s)
+    if policy != REFERENCE:
+        price = round_to(price, specs[s, b.S_DIGITS])
+        stop = round_to(stop, specs[s, b.S_DIGITS])
+        target = round_to(target, specs[s, b.S_DIGITS])
+    reference_price = price
+    if kind == MARKET:
+        reference_price = marks[s, 1] if side > 0 and policy != REFERENCE else marks[s, 0]
+    stop_distance = at(decisions.stop_distance, bar, s)
+    r = put(requests, n, OPEN, s, bar, np.nan, side)
+    r[b.R_KIND] = kind
+    r[b.R_PRICE] = price
+    r[b.R_STOP] = stop
+    r[b.R_TARGET] = target
+    r[b.R_STOP_DISTANCE] = stop_distance
+    r[b.R_TARGET_DISTANCE] = at(decisions.target_distance, bar, s)
+    r[b.R_TRAIL] = at(decisions.trail, bar, s)
+    r[b.R_EXPIRY_BARS] = at(decisions.expiry, bar, s)
+    r[b.R_REASON] = at(decisions.reason, bar, s)
+    if is_none(reference_price) or not sides_are_valid(side, reference_price, stop, target):
+        r[b.R_REFUSED] = INVALID_STOPS
+        return n + 1
+    distance = stop_distance_of(reference_price, stop, stop_distance, sizing[Z_UNSTOPPED_MOVE])
+    contract = specs[s, b.S_CONTRACT_SIZE]
+    rate = marks[s, 2]
+    lots = lots_for(
+        sizing,
+        account[b.A_EQUITY],
+        at(decisions.size_fraction, bar, s),
+        distance,
+        contract,
+        rate,
+        specs[s, b.S_LOT_STEP],
+        specs[s, b.S_LOT_MIN],
+        specs[s, b.S_LOT_MAX],
+    )
+    r[b.R_LOTS] = lots
+    r[b.R_REFUSED] = check_birth(limits, account[b.A_EQUITY], lots, distance, contract, rate)
+    return n + 1
+
+
+@njit(cache=True)
+def apply_request(t, r, account, positions, orders, counts, marks, policy, events, n):
+    """Put one request into the book at row t. Returns the new number of events; the last one says what became of the request."""
+    s = int(r[b.R_SYMBOL])
+    action = r[b.R_ACTION]
+    ticket = r[b.R_TICKET]
+    if r[b.R_REFUSED] != 0:
+        return note(
+            t, REFUSED, s, np.nan, r[b.R_SIDE], r[b.R_LOTS], r[b.R_PRICE], r[b.R_REFUSED], r[b.R_REASON], r[b.R_STOP], r[b.R_TARGET], events, n
+        )
+    if action == OPEN or action == CLOSE:
+        if action == CLOSE and find_ticket(positions, counts, s, 0, ticket) < 0:
+            return note(t, REFUSED, s, ticket, r[b.R_SIDE], 0.0, np.nan, UNKNOWN_TICKET, r[b.R_REASON], np.nan, np.nan, events, n)
+        k = counts[s, 1]
+        if k >= orders.shape[1]:
+            return note(t, REFUSED, s, np.nan, r[b.R_SIDE], r[b.R_LOTS], r[b.R_PRICE], BOOK_FULL, r[b.R_REASON], np.nan, np.nan, events, n)
+        o = orders[s, k]
+        o[:] = np.nan
+        o[b.O_TICKET] = account[b.A_NEXT_TICKET]
+        o[b.O_BORN_BAR] = r[b.R_BAR]
+        o[b.O_REASON] = r[b.R_REASON]
+        o[b.O_EXIT] = r[b.R_EXIT]
+        o[b.O_LOTS] = r[b.R_LOTS]
+        if action == CLOSE:
+            o[b.O_SIDE] = -r[b.R_SIDE]
+            o[b.O_KIND] = MARKET
+            o[b.O_POSITION] = ticket
+            o[b.O_EXPIRY_BARS] = 0.0
+            account[b.A_FRONT_KEY] -= 1.0
+            o[b.O_KEY] = account[b.A_FRONT_KEY]
+        else:
+            o[b.O_SIDE] = r[b.R_SIDE]
+            o[b.O_KIND] = r[b.R_KIND]
+            o[b.O_PRICE] = r[b.R_PRICE]
+            o[b.O_STOP] = r[b.R_STOP]
+            o[b.O_TARGET] = r[b.R_TARGET]
+            o[b.O_STOP_DISTANCE] = r[b.R_STOP_DISTANCE]
+            o[b.O_TARGET_DISTANCE] = r[b.R_TARGET_DISTANCE]
+            o[b.O_TRAIL] = r[b.R_TRAIL]
+            o[b.O_EXPIRY_BARS] = r[b.R_EXPIRY_BARS]
+            account[b.A_BACK_KEY] += 1.0
+            o[b.O_KEY] = account[b.A_BACK_KEY]
+        account[b.A_NEXT_TICKET] += 1.0
+        counts[s, 1] = k + 1
+        return note(
+            t, PLACED, s, o[b.O_TICKET], o[b.O_SIDE], o[b.O_LOTS], o[b.O_PRICE], o[b.O_POSITION], o[b.O_REASON], o[b.O_STOP], o[b.O_TARGET], events, n
+        )
+    if action == CANCEL:
+        k = find_ticket(orders, counts, s, 1, ticket)
+        if k < 0:
+            return note(t, REFUSED, s, ticket, r[b.R_SIDE], 0.0, np.nan, UNKNOWN_TICKET, r[b.R_REASON], np.nan, np.nan, events, n)
+        n = note(
+            t,
+            CANCELLED,
+            s,
+            ticket,
+            orders[s, k, b.O_SIDE],
+            orders[s, k, b.O_LOTS],
+            orders[s, k, b.O_PRICE],
+            np.nan,
+            r[b.R_REASON],
+            np.nan,
+            np.nan,
+            events,
+            n,
+        )
+        remove_row(orders, counts, s, 1, k)
+        return n
+    k = find_ticket(positions, counts, s, 0, ticket)
+    if k < 0:
+        return note(t, REFUSED, s, ticket, r[b.R_SIDE], 0.0, np.nan, UNKNOWN_TICKET, r[b.R_REASON], r[b.R_STOP], r[b.R_TARGET], events, n)
+    p = positions[s, k]
+    if policy != REFERENCE:
+        price = marks[s, 0] if p[b.P_SIDE] > 0 else marks[s, 1]
+        if not sides_are_valid(p[b.P_SIDE], price, r[b.R_STOP], r[b.R_TARGET]):
+            return note(t, REFUSED, s, ticket, p[b.P_SIDE], p[b.P_LOTS], price, INVALID_STOPS, r[b.R_REASON], r[b.R_STOP], r[b.R_TARGET], events, n)
+    _change(p, b.P_STOP, b.P_STOP_KEY, r[b.R_STOP], account, b.A_FRONT_KEY, -1.0)
+    _change(p, b.P_TARGET, b.P_TARGET_KEY, r[b.R_TARGET], account, b.A_BACK_KEY, 1.0)
+    return note(t, MODIFIED, s, ticket, p[b.P_SIDE], p[b.P_LOTS], np.nan, np.nan, r[b.R_REASON], p[b.P_STOP], p[b.P_TARGET], events, n)
+
+
+@njit(cache=True)
+def _change(p, field, key_field, value, account, counter, direction):
+    if value == p[field] or (math.isnan(value) and math.isnan(p[field])):
+        return
+    p[field] = value
+    account[counter] += direction
+    p[key_field] = account[counter]

@@ -1,0 +1,201 @@
+"""Moves of the book that every fill policy shares, compiled: open, close part, remove, value.
+
+Rows of positions and orders stay in the order in which they were born; a removed row closes the gap. Profit is in account currency.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from components.fx import EventKind, ExitKind
+from components.fx import book as b
+
+OPENED = int(EventKind.OPENED)
+CLOSED = int(EventKind.CLOSED)
+STOP_OUT = int(ExitKind.STOP_OUT)
+
+
+@njit(cache=True)
+def units_of(lots, contract_size):
+    """Units of base currency in `lots`, free of the noise of the multiplication."""
+    return np.round(lots * contract_size, 6)
+
+
+@njit(cache=True)
+def round_to(price, digits):
+    """A price rounded to `digits` decimals; NaN stays NaN."""
+    return np.round(price, int(digits))
+
+
+@njit(cache=True)
+def unrealised(positions, counts, marks, specs, on_bid):
+    """Profit of all open positions at the marks, in account currency; longs at bid, shorts at ask, or all at bid where `on_bid`."""
+    total = 0.0
+    for s in range(counts.shape[0]):
+        for k in range(counts[s, 0]):
+            p = positions[s, k]
+            price = marks[s, 0] if on_bid or p[b.P_SIDE] > 0 else marks[s, 1]
+            total += p[b.P_SIDE] * units_of(p[b.P_LOTS], specs[s, b.S_CONTRACT_SIZE]) * (price - p[b.P_ENTRY]) * marks[s, 2]
+    return total
+
+
+@njit(cache=True)
+def margin_used(positions, counts, marks, specs, leverage):
+    """Margin of all open positions valued at the bid marks, in account currency."""
+    total = 0.0
+    for s in range(counts.shape[0]):
+        for k in range(counts[s, 0]):
+            units = units_of(positions[s, k, b.P_LOTS], specs[s, b.S_CONTRACT_SIZE])
+            total += units * marks[s, 0] * marks[s, 2] * specs[s, b.S_MARGIN_RATE] / leverage
+    return total
+
+
+@njit(cache=True)
+def mark(account, positions, counts, marks, specs, on_bid):
+    """Bring equity and margin of the account up to the marks."""
+    account[b.A_EQUITY] = account[b.A_BALANCE] + unrealised(positions, counts, marks, specs, on_bid)
+    account[b.A_MARGIN] = margin_used(positions, counts, marks, specs, account[b.A_LEVERAGE])
+
+
+@njit(cache=True)
+def remove_row(rows, counts, s, which, k):
+    """Take row k of symbol s out of positions (`which` 0) or orders (1); the later ones move up."""
+    last = counts[s, which] - 1
+    for i in range(k, last):
+        rows[s, i] = rows[s, i + 1]
+    rows[s, last] = np.nan
+    counts[s, which] = last
+
+
+@njit(cache=True)
+def find_ticket(rows, counts, s, which, ticket):
+    """Row of the position (`which` 0) or order (1) with this ticket, or −1."""
+    for k in range(counts[s, which]):
+        if rows[s, k, 0] == ticket:
+            return k
+    return -1
+
+
+@njit(cache=True)
+def open_position(t, s, order, price, lots, stop, target, account, positions, counts, cost, ambiguous, events, n):
+    """Open a position from an order row at `price`; stop and target are prices or NaN. Returns the new number of events, −1 if there is no room."""
+    k = counts[s, 0]
+    if k >= positions.shape[1]:
+        return -1
+    p = positions[s, k]
+    p[b.P_TICKET] = order[b.O_TICKET]
+    p[b.P_SIDE] = order[b.O_SIDE]
+    p[b.P_LOTS] = lots
+    p[b.P_ENTRY] = price
+    p[b.P_STOP] = stop
+    p[b.P_TARGET] = target
+    p[b.P_TRAIL] = order[b.O_TRAIL]
+    p[b.P_OPEN_ROW] = t
+    p[b.P_REASON] = order[b.O_REASON]
+    p[b.P_ENTRY_COST] = cost
+    p[b.P_STOP_KEY] = np.nan
+    p[b.P_TARGET_KEY] = np.nan
+    counts[s, 0] = k + 1
+    account[b.A_BALANCE] -= cost
+    e = events[n]
+    e[b.E_ROW] = t
+    e[b.E_KIND] = OPENED
+    e[b.E_SYMBOL] = s
+    e[b.E_TICKET] = order[b.O_TICKET]
+    e[b.E_ORDER_TICKET] = order[b.O_TICKET]
+    e[b.E_SIDE] = order[b.O_SIDE]
+    e[b.E_LOTS] = lots
+    e[b.E_PRICE] = price
+    e[b.E_PROFIT] = 0.0
+    e[b.E_COST] = cost
+    e[b.E_EXIT] = 0.0
+    e[b.E_REASON] = order[b.O_REASON]
+    e[b.E_LEVEL] = order[b.O_PRICE]
+    e[b.E_AMBIGUOUS] = ambiguous
+    e[b.E_STOP] = stop
+    e[b.E_TARGET] = target
+    return n + 1
+
+
+@njit(cache=True)
+def close_part(t, s, k, price, lots, rate, exit_kind, level, order_ticket, exit_cost, account, positions, counts, specs, ambiguous, events, n):
+    """Close `lots` of position k at `price`; `exit_cost` is the commission of the exit, in account currency. Returns the new number of events."""
+    p = positions[s, k]
+    whole = lots >= p[b.P_LOTS] - 1e-9
+    closed = p[b.P_LOTS] if whole else lots
+    share = closed / p[b.P_LOTS]
+    profit = p[b.P_SIDE] * units_of(closed, specs[s, b.S_CONTRACT_SIZE]) * (price - p[b.P_ENTRY]) * rate
+    account[b.A_BALANCE] += profit - exit_cost
+    entry_cost = p[b.P_ENTRY_COST] * share
+    e = events[n]
+    e[b.E_ROW] = t
+    e[b.E_KIND] = CLOSED
+    e[b.E_SYMBOL] = s
+    e[b.E_TICKET] = p[b.P_TICKET]
+    e[b.E_ORDER_TICKET] = order_ticket
+    e[b.E_SIDE] = p[b.P_SIDE]
+    e[b.E_LOTS] = closed
+    e[b.E_PRICE] = price
+    e[b.E_PROFIT] = profit
+    e[b.E_COST] = entry_cost + exit_cost
+    e[b.E_EXIT] = exit_kind
+    e[b.E_REASON] = p[b.P_REASON]
+    e[b.E_LEVEL] = level
+    e[b.E_AMBIGUOUS] = ambiguous
+    e[b.E_ENTRY_ROW] = p[b.P_OPEN_ROW]
+    e[b.E_ENTRY_PRICE] = p[b.P_ENTRY]
+    e[b.E_STOP] = p[b.P_STOP]
+    e[b.E_TARGET] = p[b.P_TARGET]
+    if whole:
+        remove_row(positions, counts, s, 0, k)
+    else:
+        p[b.P_LOTS] = round(p[b.P_LOTS] - closed, 8)
+        p[b.P_ENTRY_COST] -= entry_cost
+    return n + 1
+
+
+@njit(cache=True)
+def note(t, kind, s, ticket, side, lots, price, level, reason, stop, target, events, n):
+    """Record an event that changed no position: placed, modified, cancelled or refused. Returns the new number of events."""
+    e = events[n]
+    e[b.E_ROW] = t
+    e[b.E_KIND] = kind
+    e[b.E_SYMBOL] = s
+    e[b.E_TICKET] = ticket
+    e[b.E_ORDER_TICKET] = ticket
+    e[b.E_SIDE] = side
+    e[b.E_LOTS] = lots
+    e[b.E_PRICE] = price
+    e[b.E_PROFIT] = 0.0
+    e[b.E_COST] = 0.0
+    e[b.E_EXIT] = 0.0
+    e[b.E_REASON] = reason
+    e[b.E_LEVEL] = level
+    e[b.E_AMBIGUOUS] = 0.0
+    e[b.E_STOP] = stop
+    e[b.E_TARGET] = target
+    return n + 1
+
+
+@njit(cache=True)
+def stop_out(t, account, positions, orders, counts, marks, specs, costs, on_bid, events, n):
+    """Close everything at the marks and cancel every order: equity is gone. Returns the new number of events."""
+    for s in range(counts.shape[0]):
+        while counts[s, 0] > 0:
+            p = positions[s, 0]
+            price = marks[s, 0] if on_bid or p[b.P_SIDE] > 0 else marks[s, 1]
+            cost = costs[1] * p[b.P_LOTS]
+            n = close_part(t, s, 0, price, p[b.P_LOTS], marks[s, 2], STOP_OUT, np.nan, 0.0, cost, account, positions, counts, specs, 0.0, events, n)
+        while counts[s, 1] > 0:
+            remove_row(orders, counts, s, 1, 0)
+    return n
+
+
+@njit(cache=True)
+def is_none(price):
+    """Whether a price field holds no price."""
+    return math.isnan(price)

@@ -1,0 +1,6 @@
+"""The trial ledger: every try that anybody makes, the failed and discarded ones too. Nothing in it is ever changed or deleted."""
+
+from components.ledger.code import code_version
+from components.ledger.store import TRIAL_STATES, Trial, TrialLedger, TrialState
+
+__all__ = ["TRIAL_STATES", "Trial", "TrialLedger", "TrialState", "code_version"]

@@ -1,0 +1,86 @@
+"""Job kind → function: the only place that knows what a job means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from components.fx import BadInput
+
+if TYPE_CHECKING:
+    from components.jobs import JobFunction, Progress
+
+Document = dict[str, Any]
+KINDS = ("collect", "dataset", "train", "backtest")
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def job_functions(home: Path) -> dict[str, JobFunction]:
+    """The function of every job kind; each imports its room when it first runs, so that a worker starts in a moment.
+
+    ==========  =========================================================  ==============================================
+    kind        payload                                                    result
+    ==========  =========================================================  ==============================================
+    collect     source, symbol, timeframe                                  bar_set_id, rows, quality_score
+    dataset     bar_set_id, recipe (`DatasetRecipe`)                       dataset_id, rows, train_rows, test_rows
+    train       `TrainSpec`                                                what `components.training.train` answers
+    backtest    `BacktestSpec`                                             run_id, strategy, measures
+    ==========  =========================================================  ==============================================
+    """
+    functions: dict[str, Callable[[Path, Document, Progress], Document]] = {
+        "collect": _collect,
+        "dataset": _build_dataset,
+        "train": _train,
+        "backtest": _execute_backtest,
+    }
+    return {kind: _bound(function, home) for kind, function in functions.items()}
+
+
+def parsed(model: type[Parsed], document: Document) -> Parsed:
+    """`document` as `model`; `BadInput` names the first field that is wrong."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(".".join(str(part) for part in first["loc"]) or "payload", str(first["msg"])) from None
+
+
+def _bound(function: Callable[[Path, Document, Progress], Document], home: Path) -> JobFunction:
+    return lambda payload, progress: function(home, payload, progress)
+
+
+def _text(payload: Document, field: str) -> str:
+    value = payload.get(field)
+    if not isinstance(value, str) or not value:
+        raise BadInput(field, "is missing; it is a text")
+    return value
+
+
+def _collect(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.pipeline import collect
+
+    bars = collect(home, _text(payload, "source"), _text(payload, "symbol"), _text(payload, "timeframe"), progress)
+    return {"bar_set_id": bars.id, "rows": bars.rows, "quality_score": bars.quality_score}
+
+
+def _build_dataset(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.pipeline import DatasetRecipe, build_dataset
+
+    dataset = build_dataset(home, _text(payload, "bar_set_id"), parsed(DatasetRecipe, payload.get("recipe") or {}), progress)
+    return {"dataset_id": dataset.id, "rows": dataset.rows, "train_rows": dataset.train_rows, "test_rows": dataset.test_rows}
+
+
+def _train(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.training import train
+
+    return train(home, payload, progress)
+
+
+def _execute_backtest(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.backtest import BacktestSpec, execute_backtest
+
+    run = execute_backtest(home, parsed(BacktestSpec, payload), progress)
+    return {"run_id": run.id, "strategy": run.strategy}

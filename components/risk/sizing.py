@@ -1,0 +1,138 @@
+"""Position size and the limits on it: compiled, so that a backtest and a live session call the same function when an order is born."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.fx import Refusal
+
+# sizing row
+Z_MODE = 0
+Z_RISK_FRACTION = 1
+Z_FIXED_LOTS = 2
+Z_UNSTOPPED_MOVE = 3
+Z_MAX_POSITIONS = 4
+SIZING_FIELDS = 5
+
+# limits row
+L_MAX_RISK_FRACTION = 0
+LIMIT_FIELDS = 1
+
+_RISK = 1.0
+_REFUSED_RISK = int(Refusal.RISK_PER_TRADE)
+_REFUSED_SMALL = int(Refusal.SIZE_TOO_SMALL)
+
+
+class Sizing(BaseModel):
+    """How large a new position is.
+
+    Parameters
+    ----------
+    mode : {'risk', 'fixed'}
+        ``risk`` loses `risk_fraction` of equity when the stop is hit; ``fixed`` always trades `fixed_lots`.
+    risk_fraction : float
+        Share of equity, 0–1.
+    fixed_lots : float
+        Size in ``fixed`` mode, in lots.
+    unstopped_move : float
+        Price move, as a fraction of price, that stands for the stop distance of a decision without a stop.
+    max_positions : int
+        Positions and working entry orders that one deployment may hold in a symbol.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["risk", "fixed"] = "risk"
+    risk_fraction: float = Field(0.01, gt=0, le=0.5, allow_inf_nan=False)
+    fixed_lots: float = Field(0.1, gt=0, le=1000, allow_inf_nan=False)
+    unstopped_move: float = Field(0.01, gt=0, le=1, allow_inf_nan=False)
+    max_positions: int = Field(1, ge=1, le=8)
+
+    def as_row(self) -> NDArray[np.float64]:
+        """The parameters as compiled code needs them, shape (SIZING_FIELDS,)."""
+        mode = _RISK if self.mode == "risk" else 0.0
+        return np.array([mode, self.risk_fraction, self.fixed_lots, self.unstopped_move, float(self.max_positions)])
+
+
+class Limits(BaseModel):
+    """What no order may exceed.
+
+    Parameters
+    ----------
+    max_risk_fraction : float
+        Share of equity, 0–1, that one position may lose at its stop.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_risk_fraction: float = Field(0.02, gt=0, le=1, allow_inf_nan=False)
+
+    def as_row(self) -> NDArray[np.float64]:
+        """The parameters as compiled code needs them, shape (LIMIT_FIELDS,)."""
+        return np.array([self.max_risk_fraction])
+
+
+@njit(cache=True)
+def stop_distance_of(price, stop, stop_distance, unstopped_move):  # type: ignore[no-untyped-def]
+    """Distance from an entry price to its stop, in price units; `unstopped_move` × price where the decision names no stop (NaN)."""
+    if not math.isnan(stop):
+        return abs(price - stop)
+    if not math.isnan(stop_distance):
+        return stop_distance
+    return price * unstopped_move
+
+
+@njit(cache=True)
+def lots_for(sizing, equity, size_fraction, distance, contract_size, rate, lot_step, lot_min, lot_max):  # type: ignore[no-untyped-def]
+    """Size of a new position.
+
+    Parameters
+    ----------
+    sizing : ndarray, shape (SIZING_FIELDS,)
+    equity : float
+        Account equity at the decision, open positions included, in account currency.
+    size_fraction : float
+        The decision's own share of the size, 0–1.
+    distance : float
+        Distance from entry to stop, in price units.
+    contract_size : float
+        Units of base currency in one lot.
+    rate : float
+        Account units per unit of profit currency.
+    lot_step, lot_min, lot_max : float
+        Sizes that the broker accepts, in lots.
+
+    Returns
+    -------
+    float
+        Size in lots, rounded down to `lot_step`; 0.0 when even the smallest size is too much.
+    """
+    if sizing[Z_MODE] == _RISK:
+        loss_per_lot = distance * contract_size * rate
+        if not loss_per_lot > 0.0 or not equity > 0.0:
+            return 0.0
+        lots = equity * sizing[Z_RISK_FRACTION] * size_fraction / loss_per_lot
+    else:
+        lots = sizing[Z_FIXED_LOTS] * size_fraction
+    lots = min(lots, lot_max)
+    lots = round(math.floor(lots / lot_step + 1e-9) * lot_step, 8)
+    return lots if lots >= lot_min - 1e-12 else 0.0
+
+
+@njit(cache=True)
+def check_birth(limits, equity, lots, distance, contract_size, rate):  # type: ignore[no-untyped-def]
+    """The limits on an order at its birth; 0 (`Refusal.NONE`) or the `Refusal` that stops it.
+
+    Parameters are those of `lots_for`; `limits` has shape (LIMIT_FIELDS,). The risk is the loss at the stop before costs, in account currency.
+    """
+    if not lots > 0.0:
+        return _REFUSED_SMALL
+    if not lots * distance * contract_size * rate <= equity * limits[L_MAX_RISK_FRACTION] * (1.0 + 1e-9):
+        return _REFUSED_RISK
+    return 0
