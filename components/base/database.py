@@ -6,6 +6,8 @@ instead of failing half-way. With `synchronous=FULL`, what a write block has lef
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +25,15 @@ Row = Mapping[str, Any]
 BUSY_TIMEOUT_MS = 10_000
 
 # Primary result codes of SQLite (sqlite.org/rescode.html), by what the caller does next.
-_RETRY = {5: "busy", 6: "locked", 8: "read-only", 10: "not answering", 13: "on a full disk", 14: "not to be opened"}
+_BUSY = 5
+_RETRY = {
+    _BUSY: ("busy", "try again"),
+    6: ("locked", "try again"),
+    8: ("read-only", "check that its folder can be written"),
+    10: ("not answering", "check the disk"),
+    13: ("on a full disk", "free some space"),
+    14: ("not to be opened", "check that its folder can be written"),
+}
 _STOP = {11: "damaged", 26: "not a database"}
 
 
@@ -61,7 +71,7 @@ class Database:
         try:
             self._migrate(migrations)
         except Unavailable as error:
-            raise Unavailable(f"cannot open {self.path}: {error.message}; check that the folder can be written") from error
+            raise Unavailable(f"cannot open {self.path}: {error.message}") from error
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -112,7 +122,8 @@ class Database:
         except sa.exc.DBAPIError as error:
             code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
             if code in _RETRY:
-                raise Unavailable(f"{self.path.name} is {_RETRY[code]}: {error.orig}; try again") from error
+                problem, advice = _RETRY[code]
+                raise Unavailable(f"{self.path.name} is {problem}: {error.orig}; {advice}") from error
             if code in _STOP:
                 raise Corrupt(f"{self.path.name} is {_STOP[code]}: {error.orig}; restore it from a backup") from error
             raise
@@ -165,6 +176,21 @@ def _roll_back(connection: sa.Connection) -> None:
 
 def _prepare_connection(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    _enter_wal(cursor)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _enter_wal(cursor: Any) -> None:
+    """Switch the file to WAL. SQLite does not wait for other first openers here, so we do."""
+    give_up = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != _BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.005)

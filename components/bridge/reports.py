@@ -20,7 +20,9 @@ from components.fx import BadInput, ExitKind, NotFound, Refused, Report, Signal,
 _WORKING = ("placed", "partially_filled")
 
 
-def move_signal(connection: sa.Connection, row: sa.Row[Any], to: SignalState, by: str, at_ms: int, note: str = "", report_id: str | None = None) -> bool:
+def move_signal(
+    connection: sa.Connection, row: sa.Row[Any], to: SignalState, by: str, at_ms: int, note: str = "", report_id: str | None = None
+) -> bool:
     """Move a signal and write the journal; False where it is there already.
 
     Raises
@@ -36,12 +38,21 @@ def move_signal(connection: sa.Connection, row: sa.Row[Any], to: SignalState, by
             values["acknowledged_ms"] = at_ms
         connection.execute(signals.update().where(signals.c.number == row.number).values(**values))
     if moved or report_id is not None:
-        write_journal(connection, row.id, current, to if moved else current, by, at_ms, note if moved else f"{to.value} reported again or late", report_id)
+        write_journal(
+            connection, row.id, current, to if moved else current, by, at_ms, note if moved else f"{to.value} reported again or late", report_id
+        )
     return moved
 
 
 def write_journal(
-    connection: sa.Connection, signal_id: str, before: SignalState | None, after: SignalState, by: str, at_ms: int, note: str = "", report_id: str | None = None
+    connection: sa.Connection,
+    signal_id: str,
+    before: SignalState | None,
+    after: SignalState,
+    by: str,
+    at_ms: int,
+    note: str = "",
+    report_id: str | None = None,
 ) -> None:
     """Append a line to the signal journal."""
     values = {"from_state": before.value if before else None, "to_state": after.value, "by": by, "note": note, "report_id": report_id}
@@ -101,7 +112,7 @@ def _apply_to_book(connection: sa.Connection, report: Report, signal: Signal | N
         _reduce(connection, report, signal, field, at_ms)
     elif report.kind == "modified":
         _modify(connection, report, signal, field, at_ms)
-    elif report.kind == "cancelled" or (action in ("open", None) and report.kind in ("expired", "rejected")):
+    elif action in ("open", None) or (action == "cancel" and report.kind == "cancelled"):
         _finish_order(connection, report, signal, at_ms)
 
 
@@ -134,11 +145,10 @@ def _finish_order(connection: sa.Connection, report: Report, signal: Signal | No
     if row.state not in _WORKING:
         return
     connection.execute(orders.update().filter_by(account_id=row.account_id, ticket=row.ticket).values(state=report.kind))
-    if row.signal_id is not None and row.signal_id != report.signal_id and (origin := signal_row(connection, row.signal_id)) is not None:
-        if not SignalState(origin.state).is_final:
-            by = report.signal_id or "terminal"
-            note = report.message or f"its order {row.ticket} was {report.kind} by {by}"
-            move_signal(connection, origin, CANCELLED if report.kind == "cancelled" else SignalState(report.kind), "terminal", at_ms, note, report.id)
+    origin = signal_row(connection, row.signal_id) if row.signal_id not in (None, report.signal_id) else None
+    if origin is not None and not SignalState(origin.state).is_final:
+        note = report.message or f"its order {row.ticket} was {report.kind} by {report.signal_id or 'the terminal'}"
+        move_signal(connection, origin, CANCELLED if report.kind == "cancelled" else SignalState(report.kind), "terminal", at_ms, note, report.id)
 
 
 def position_row(connection: sa.Connection, account_id: str, ticket: int | None) -> sa.Row[Any] | None:
@@ -175,7 +185,14 @@ def _increase(connection: sa.Connection, report: Report, field: str, at_ms: int)
     by = report.signal_id or "person"
     if report.kind == "filled" or _order_row(connection, report.account_id, report.ticket) is not None:
         _note_order(connection, report, report.kind)  # type: ignore[arg-type]
-    opening = {"symbol": report.symbol, "side": report.side, "entry": price, "stop": report.stop, "target": report.target, "signal_id": report.signal_id}
+    opening = {
+        "symbol": report.symbol,
+        "side": report.side,
+        "entry": price,
+        "stop": report.stop,
+        "target": report.target,
+        "signal_id": report.signal_id,
+    }
     if row is None:
         times = {"opened_ms": report.time_ms, "changed_ms": report.time_ms}
         sizes = {"opened_lots": report.lots, "closed_lots": 0.0, "is_open": 1, "profit": 0.0}

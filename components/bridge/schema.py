@@ -59,7 +59,7 @@ signals = sa.Table(
     sa.Index("signals_by_state", "account_id", "state", "number"),
     sa.Index("signals_of_all_by_state", "state", "number"),
     sa.Index("signals_by_lease", "account_id", "lease_id"),
-    sa.Index("signals_by_deployment", "deployment_id", "number"),
+    sa.Index("signals_by_deployment", "deployment_id", "state", "number"),
 )
 signal_journal = sa.Table(
     "signal_journal",
@@ -184,9 +184,7 @@ def signal_of(row: sa.Row[Any]) -> Signal:
 def stored_signal_of(row: sa.Row[Any]) -> StoredSignal:
     """The signal of a row of `signals`, with where it stands."""
     state = SignalState(row.state)
-    return StoredSignal(
-        signal_of(row), state, row.issued_ms, row.changed_ms, row.lease_id, row.lease_until_ms, row.acknowledged_ms, row.message
-    )
+    return StoredSignal(signal_of(row), state, row.issued_ms, row.changed_ms, row.lease_id, row.lease_until_ms, row.acknowledged_ms, row.message)
 
 
 def journal_entry_of(row: sa.Row[Any]) -> JournalEntry:
@@ -205,9 +203,7 @@ def terminal_of(row: sa.Row[Any]) -> Terminal:
 def position_of(row: sa.Row[Any]) -> Position:
     """The open position of a row of `positions`."""
     lots = open_lots(row.opened_lots, row.closed_lots)
-    return Position(
-        row.ticket, row.account_id, row.symbol, row.side, lots, row.entry, row.stop, row.target, row.opened_ms, row.signal_id, row.profit
-    )
+    return Position(row.ticket, row.account_id, row.symbol, row.side, lots, row.entry, row.stop, row.target, row.opened_ms, row.signal_id, row.profit)
 
 
 def position_change_of(row: sa.Row[Any]) -> PositionChange:

@@ -131,7 +131,14 @@ class Verifier:
         self._lock = threading.Lock()
 
     def check(
-        self, method: str, path_with_query: str, time_text: str | None, nonce: str | None, signature: str | None, body: bytes, at_ms: int | None = None
+        self,
+        method: str,
+        path_with_query: str,
+        time_text: str | None,
+        nonce: str | None,
+        signature: str | None,
+        body: bytes,
+        at_ms: int | None = None,
     ) -> None:
         """Accept the request, and remember its nonce.
 
@@ -154,7 +161,9 @@ class Verifier:
         now = now_ms() if at_ms is None else at_ms
         earliest, latest = max(now - self._window_ms, self._started_ms), now + self._ahead_ms
         if not earliest <= time_ms <= latest:
-            raise Unsigned("clock_drift", f"{TIME_HEADER}: {time_ms} is not between {earliest} and {latest}; set your clock by the server's time {now}")
+            raise Unsigned(
+                "clock_drift", f"{TIME_HEADER}: {time_ms} is not between {earliest} and {latest}; set your clock by the server's time {now}"
+            )
         self._remember(nonce or "", time_ms, now)
 
     def _remember(self, nonce: str, time_ms: int, now: int) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from time import monotonic
 
 import orjson
 

@@ -16,14 +16,17 @@ from components.execution.arrays import (
     spec_rows,
 )
 from components.execution.birth import apply_request, close_bar
+from components.execution.paper import BrokerEvent, PaperBroker, request_row
 from components.execution.step import StepResult, advance, no_manage, run_step
 
 __all__ = [
     "POLICIES",
     "Book",
+    "BrokerEvent",
     "Costs",
     "DecisionArrays",
     "MarketArrays",
+    "PaperBroker",
     "StepResult",
     "advance",
     "apply_request",
@@ -36,6 +39,7 @@ __all__ = [
     "no_events",
     "no_manage",
     "no_requests",
+    "request_row",
     "run_step",
     "spec_rows",
 ]

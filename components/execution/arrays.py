@@ -165,7 +165,8 @@ def column(values: Any, dtype: Any, rows: int, symbols: int, name: str) -> NDArr
         array = array.reshape(-1, 1)
     if array.shape not in ((rows, symbols), (1, symbols)):
         raise BadInput(name, f"shape {array.shape} is neither ({rows}, {symbols}) nor a constant")
-    return np.ascontiguousarray(array)
+    # Writable throughout: compiled code would be compiled once more for every mixture of read-only arrays.
+    return np.require(array, requirements=("C", "W"))
 
 
 def decision_arrays(decisions: Decisions, rows: int) -> DecisionArrays:
@@ -214,11 +215,15 @@ def market_of_bars(bars: pd.DataFrame, instrument: Instrument, costs: Costs, rat
     """
     rows = len(bars)
     points = bars["spread_points"].to_numpy() if "spread_points" in bars.columns else costs.spread_points
+    prices = [column(bars[name].to_numpy(), np.float64, rows, 1, name) for name in ("open", "high", "low", "close")]
     return MarketArrays(
-        *(column(bars[name].to_numpy(), np.float64, rows, 1, name) for name in ("open", "high", "low", "close")),
+        prices[0],
+        prices[1],
+        prices[2],
+        prices[3],
         column(np.asarray(points, dtype=np.float64) * instrument.point, np.float64, rows, 1, "spread"),
         column(rate, np.float64, rows, 1, "rate"),
-        np.ascontiguousarray((day or BrokerDay()).day_ids(pd.DatetimeIndex(bars.index)).to_numpy(dtype=np.int64)),
+        np.require((day or BrokerDay()).day_ids(pd.DatetimeIndex(bars.index)), np.int64, ("C", "W")),
         np.empty(0, dtype=np.int64),
     )
 
@@ -246,6 +251,6 @@ def market_of_ticks(time_ms: NDArray[np.int64], bid: Floats, ask: Floats, decisi
         price,
         column(ask, np.float64, rows, 1, "ask") - price,
         column(rate, np.float64, rows, 1, "rate"),
-        np.ascontiguousarray(days.to_numpy(dtype=np.int64)),
-        np.ascontiguousarray(decision_row, dtype=np.int64),
+        np.require(days, np.int64, ("C", "W")),
+        np.require(decision_row, np.int64, ("C", "W")),
     )

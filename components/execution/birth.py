@@ -124,11 +124,7 @@ def close_bar(bar, s, decisions, account, positions, orders, counts, marks, spec
         before = n
         n = manage(account, positions[s], counts[s, 0], orders[s], counts[s, 1], marks[s], bar, params, requests, n)
         for i in range(before, n):
-            requests[i, b.R_SYMBOL] = s
-            requests[i, b.R_BAR] = bar
-            if policy != REFERENCE:
-                requests[i, b.R_STOP] = round_to(requests[i, b.R_STOP], specs[s, b.S_DIGITS])
-                requests[i, b.R_TARGET] = round_to(requests[i, b.R_TARGET], specs[s, b.S_DIGITS])
+            _check_managed(i, bar, s, account, positions, orders, counts, marks, specs, sizing, limits, policy, requests)
     side = at(decisions.side, bar, s)
     out = at(decisions.exit, bar, s)
     if out != 0:
@@ -144,17 +140,56 @@ def close_bar(bar, s, decisions, account, positions, orders, counts, marks, spec
             if o[b.O_SIDE] == out and is_none(o[b.O_POSITION]) and not is_cancelling(o[b.O_TICKET], requests, n):
                 put(requests, n, CANCEL, s, bar, o[b.O_TICKET], o[b.O_SIDE])
                 n += 1
-    if side != 0:
-        held = 0
-        for k in range(counts[s, 0]):
-            if not is_closing(positions[s, k, b.P_TICKET], s, orders, counts, requests, n):
-                held += 1
-        for k in range(counts[s, 1]):
-            if is_none(orders[s, k, b.O_POSITION]) and not is_cancelling(orders[s, k, b.O_TICKET], requests, n):
-                held += 1
-        if held < sizing[Z_MAX_POSITIONS]:
-            n = _enter(bar, s, side, decisions, account, marks, specs, sizing, limits, policy, requests, n)
+    if side != 0 and places_held(s, positions, orders, counts, requests, n) < sizing[Z_MAX_POSITIONS]:
+        n = _enter(bar, s, side, decisions, account, marks, specs, sizing, limits, policy, requests, n)
     return n
+
+
+@njit(cache=True)
+def places_held(s, positions, orders, counts, requests, n):
+    """Positions and entries of a symbol that will be there once the requests so far are done."""
+    held = 0
+    for k in range(counts[s, 0]):
+        if not is_closing(positions[s, k, b.P_TICKET], s, orders, counts, requests, n):
+            held += 1
+    for k in range(counts[s, 1]):
+        if is_none(orders[s, k, b.O_POSITION]) and not is_cancelling(orders[s, k, b.O_TICKET], requests, n):
+            held += 1
+    for i in range(n):
+        if requests[i, b.R_ACTION] == OPEN and requests[i, b.R_REFUSED] == 0:
+            held += 1
+    return held
+
+
+@njit(cache=True)
+def _check_managed(i, bar, s, account, positions, orders, counts, marks, specs, sizing, limits, policy, requests):
+    """Bring a request of `manage` into form: prices to digits, lots to steps, and the limits that every order meets at birth."""
+    r = requests[i]
+    r[b.R_SYMBOL] = s
+    r[b.R_BAR] = bar
+    if policy != REFERENCE:
+        for field in (b.R_PRICE, b.R_STOP, b.R_TARGET):
+            r[field] = round_to(r[field], specs[s, b.S_DIGITS])
+    if r[b.R_ACTION] == CLOSE:
+        if not r[b.R_LOTS] > 0:
+            r[b.R_LOTS] = np.nan
+        if r[b.R_EXIT] == 0:
+            r[b.R_EXIT] = SIGNAL
+    if r[b.R_ACTION] != OPEN:
+        return
+    side, price = r[b.R_SIDE], r[b.R_PRICE]
+    if r[b.R_KIND] == MARKET:
+        price = marks[s, 1] if side > 0 and policy != REFERENCE else marks[s, 0]
+    lots = min(r[b.R_LOTS], specs[s, b.S_LOT_MAX])
+    lots = round(math.floor(lots / specs[s, b.S_LOT_STEP] + 1e-9) * specs[s, b.S_LOT_STEP], 8)
+    r[b.R_LOTS] = lots if lots >= specs[s, b.S_LOT_MIN] - 1e-12 else 0.0
+    if is_none(price) or not sides_are_valid(side, price, r[b.R_STOP], r[b.R_TARGET]):
+        r[b.R_REFUSED] = INVALID_STOPS
+    elif places_held(s, positions, orders, counts, requests, i) >= sizing[Z_MAX_POSITIONS]:
+        r[b.R_REFUSED] = BOOK_FULL
+    else:
+        distance = stop_distance_of(price, r[b.R_STOP], r[b.R_STOP_DISTANCE], sizing[Z_UNSTOPPED_MOVE])
+        r[b.R_REFUSED] = check_birth(limits, account[b.A_EQUITY], r[b.R_LOTS], distance, specs[s, b.S_CONTRACT_SIZE], marks[s, 2])
 
 
 @njit(cache=True)

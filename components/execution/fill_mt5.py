@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from components.execution.moves import (
+    ask_of,
     close_part,
     find_ticket,
     is_none,
@@ -93,8 +94,10 @@ def check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, cou
     """Stop and target of a position that was open during the whole row."""
     p = positions[s, k]
     side = p[b.P_SIDE]
-    shift = 0.0 if side > 0 else spread
-    o, h, low = bid_o + shift, bid_h + shift, bid_l + shift
+    o, h, low = bid_o, bid_h, bid_l
+    if side < 0:
+        digits = specs[s, b.S_DIGITS]
+        o, h, low = ask_of(bid_o, spread, digits), ask_of(bid_h, spread, digits), ask_of(bid_l, spread, digits)
     stop, target = p[b.P_STOP], p[b.P_TARGET]
     if side > 0:
         hit_stop, hit_target, open_stop, open_target = low <= stop, h >= target, o <= stop, o >= target
@@ -177,11 +180,17 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
         return n, False
     digits = specs[s, b.S_DIGITS]
     slip = costs[0] * specs[s, b.S_POINT]
+    ask_o, ask_h, ask_l, ask_c = (
+        ask_of(bid_o, spread, digits),
+        ask_of(bid_h, spread, digits),
+        ask_of(bid_l, spread, digits),
+        ask_of(bid_c, spread, digits),
+    )
     # 1. Positions whose stop or target the open already passed; closes of positions and market entries fill at the open.
     k = 0
     while k < counts[s, 0]:
         p = positions[s, k]
-        o = bid_o if p[b.P_SIDE] > 0 else bid_o + spread
+        o = bid_o if p[b.P_SIDE] > 0 else ask_o
         beyond = (o <= p[b.P_STOP] or o >= p[b.P_TARGET]) if p[b.P_SIDE] > 0 else (o >= p[b.P_STOP] or o <= p[b.P_TARGET])
         before = counts[s, 0]
         if beyond:
@@ -195,7 +204,7 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
             j += 1
             continue
         side = o[b.O_SIDE]
-        price = round_to((bid_o + spread if side > 0 else bid_o) + side * slip, digits)
+        price = round_to((ask_o if side > 0 else bid_o) + side * slip, digits)
         if is_none(o[b.O_POSITION]):
             n, _ = enter(t, s, j, price, 0.0, account, positions, orders, counts, marks, specs, costs, events, n)
             continue
@@ -218,8 +227,7 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
     while j < counts[s, 1]:
         o = orders[s, j]
         side, level = o[b.O_SIDE], o[b.O_PRICE]
-        shift = spread if side > 0 else 0.0
-        eo, eh, el = bid_o + shift, bid_h + shift, bid_l + shift
+        eo, eh, el = (ask_o, ask_h, ask_l) if side > 0 else (bid_o, bid_h, bid_l)
         is_stop_entry = o[b.O_KIND] == STOP
         upward = (side > 0) == is_stop_entry
         touched = eh >= level if upward else el <= level
@@ -235,8 +243,7 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
             continue
         k = counts[s, 0] - 1
         p = positions[s, k]
-        back = 0.0 if side > 0 else spread
-        xo, xh, xl, xc = bid_o + back, bid_h + back, bid_l + back, bid_c + back
+        xh, xl, xc = (bid_h, bid_l, bid_c) if side > 0 else (ask_h, ask_l, ask_c)
         if at_open:
             n, ambiguous = check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, rate, resolution, events, n)
         else:
@@ -248,6 +255,11 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
             # only by the close. A limit entry is reached moving towards its stop, so there it is the other way round.
             sure_stop = can_stop if not is_stop_entry else end_stop
             sure_target = can_target if is_stop_entry else end_target
+            # Price of the exit side at the moment of the fill; a stop nearer than the spread is passed by it already.
+            at_fill = round_to(level - side * spread, digits + 3)
+            is_passed = (at_fill - p[b.P_STOP]) * side <= 0
+            if is_passed:
+                can_stop, sure_stop, can_target, sure_target = True, True, False, False
             n, ambiguous = exit_inside(
                 t,
                 s,
@@ -256,8 +268,8 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
                 sure_stop,
                 can_target,
                 sure_target,
-                False,
-                xo,
+                is_passed,
+                at_fill,
                 account,
                 positions,
                 counts,

@@ -32,6 +32,12 @@ def round_to(price, digits):
 
 
 @njit(cache=True)
+def ask_of(bid, spread, digits):
+    """The ask, free of the noise of the addition, so that a high that just reaches a level is seen to reach it."""
+    return np.round(bid + spread, int(digits) + 3)
+
+
+@njit(cache=True)
 def unrealised(positions, counts, marks, specs, on_bid):
     """Profit of all open positions at the marks, in account currency; longs at bid, shorts at ask, or all at bid where `on_bid`."""
     total = 0.0

@@ -13,7 +13,7 @@ from components.execution.arrays import POLICIES, Book, Costs, DecisionArrays, F
 from components.execution.birth import apply_request, close_bar
 from components.execution.fill_mt5 import match_mt5
 from components.execution.fill_reference import match_reference
-from components.execution.moves import mark, stop_out
+from components.execution.moves import ask_of, mark, stop_out
 from components.fx import AccountSpec, BadInput, Instrument
 from components.fx import book as b
 from components.risk import Limits, Sizing
@@ -51,13 +51,13 @@ def advance(t, market, account, positions, orders, counts, marks, specs, costs, 
                 n = match_reference(t, s, o, h, low, c, rate, netting, account, positions, orders, counts, specs, events, n)
             else:
                 if np.isnan(marks[s, 0]):
-                    marks[s, 0], marks[s, 1] = o, o + spread
+                    marks[s, 0], marks[s, 1] = o, ask_of(o, spread, specs[s, b.S_DIGITS])
                 n, unsure = match_mt5(
                     t, s, o, h, low, c, spread, rate, account, positions, orders, counts, marks, specs, costs, resolution, events, n
                 )
                 ambiguous = ambiguous or unsure
         marks[s, 0] = c
-        marks[s, 1] = c if policy == REFERENCE else c + spread
+        marks[s, 1] = c if policy == REFERENCE else ask_of(c, spread, specs[s, b.S_DIGITS])
     if changed:
         mark(account, positions, counts, marks, specs, policy == REFERENCE)
         if account[b.A_EQUITY] <= 0.0:
@@ -78,7 +78,7 @@ def run_rows(
     tally : int64, shape (1,)
         Count of ambiguous rows, added to.
     """
-    per_row = 4 * counts.shape[0] * positions.shape[1] + requests.shape[0]
+    per_row = counts.shape[0] * (4 * positions.shape[1] + requests.shape[0])
     t = first
     while t < last:
         if n + per_row > events.shape[0]:
@@ -184,6 +184,11 @@ def run_step(
     rows, symbols = market.open.shape
     if symbols != len(instruments):
         raise BadInput("instruments", f"{len(instruments)} instruments for {symbols} symbols")
+    bars = rows if len(market.decision_row) == 0 else int(market.decision_row.max(initial=-1)) + 1
+    for name in decisions._fields:
+        values = getattr(decisions, name)
+        if values.shape != (1, symbols) and (values.shape[1] != symbols or values.shape[0] < bars):
+            raise BadInput(f"decisions.{name}", f"shape {values.shape} does not cover {bars} bars of {symbols} symbols")
     costs, sizing, limits = costs or Costs(), sizing or Sizing(), limits or Limits()
     state = new_book(account, symbols, capacity=capacity)
     specs = spec_rows(instruments)
@@ -192,7 +197,7 @@ def run_step(
         if not all(np.isnan(column).all() for column in distances):
             raise BadInput("stop_distance", "backtesting.py knows no distance from the fill; give prices in `stop` and `target`")
     requests = no_requests(4 * capacity + 8)
-    events = no_events(max(4096, rows // 8) + 8 * capacity * symbols + len(requests))
+    events = no_events(max(4096, rows // 8) + symbols * (4 * capacity + len(requests)))
     equity = np.empty(rows)
     tally = np.zeros(1, dtype=np.int64)
     first, count = 0, 0

@@ -173,14 +173,22 @@ def _talib_rows(rows: int, call: Callable[[], Floats]) -> Floats:
 
 
 @compiled
+def _window_sums(values: Floats, period: int, whole: int) -> Floats:
+    # Window by window inside, place by place outside: each sum runs from its oldest value on, and many windows advance at once.
+    sums = np.zeros(whole)
+    for k in range(period):
+        for t in range(whole):
+            sums[t] += values[t + k]
+    return sums
+
+
+@compiled
 def rolling_mean(values: Floats, period: int) -> Floats:
-    """Mean of each window, summed anew; NaN before the first whole one."""
+    """Mean of each window, summed anew from its oldest value on; NaN before the first whole one."""
     out = np.full(len(values), np.nan)
-    for t in range(period - 1, len(values)):
-        total = 0.0
-        for i in range(t - period + 1, t + 1):
-            total += values[i]
-        out[t] = total / period
+    whole = len(values) - period + 1
+    if whole > 0:
+        out[period - 1 :] = _window_sums(values, period, whole) / period
     return out
 
 
@@ -188,13 +196,12 @@ def rolling_mean(values: Floats, period: int) -> Floats:
 def rolling_deviation(values: Floats, period: int, ddof: int) -> Floats:
     """Standard deviation of each window, in two passes; NaN before the first whole one."""
     out = np.full(len(values), np.nan)
-    for t in range(period - 1, len(values)):
-        total = 0.0
-        for i in range(t - period + 1, t + 1):
-            total += values[i]
-        mean = total / period
-        squares = 0.0
-        for i in range(t - period + 1, t + 1):
-            squares += (values[i] - mean) ** 2
-        out[t] = math.sqrt(squares / (period - ddof))
+    whole = len(values) - period + 1
+    if whole > 0:
+        mean = _window_sums(values, period, whole) / period
+        squares = np.zeros(whole)
+        for k in range(period):
+            for t in range(whole):
+                squares[t] += (values[t + k] - mean[t]) * (values[t + k] - mean[t])
+        out[period - 1 :] = np.sqrt(squares / (period - ddof))
     return out

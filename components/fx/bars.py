@@ -28,8 +28,8 @@ def validate_bars(bars: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     BadInput
-        Naming the first thing that is wrong and where: a missing column, a naive or repeated time, a price that is not positive and
-        finite, a high below the open, close or low.
+        Naming the first thing that is wrong and where: a missing column, a naive, missing or repeated time, something that is not a
+        number, a price that is not positive and finite, a high below the open, close or low, a volume or spread below zero.
     """
     missing = [name for name in PRICE_COLUMNS if name not in bars.columns]
     if missing:
@@ -40,24 +40,37 @@ def validate_bars(bars: pd.DataFrame) -> pd.DataFrame:
     if index.tz is None:
         raise BadInput("bars.open_time", "the times have no zone; localise them to UTC first")
     index = index.tz_convert("UTC").as_unit("ms").rename("open_time")
+    if index.hasnans:
+        raise BadInput("bars.open_time", f"row {int(np.argmax(index.isna()))} has no time")
     steps = np.diff(index.asi8)
     if (steps <= 0).any():
         at = int(np.argmax(steps <= 0)) + 1
         raise BadInput("bars.open_time", f"row {at} ({index[at].isoformat()}) does not come after the row before it")
     columns = [name for name in (*BAR_COLUMNS, "spread_points") if name in bars.columns]
-    frame = pd.DataFrame({name: bars[name].to_numpy(dtype=np.float64, copy=True) for name in columns}, index=index)
+    frame = pd.DataFrame({name: _numbers(bars, name) for name in columns}, index=index)
     if "volume" not in frame.columns:
         frame["volume"] = 0.0
     for name in PRICE_COLUMNS:
         bad = ~(np.isfinite(frame[name].to_numpy()) & (frame[name].to_numpy() > 0))
         _refuse_first(bad, frame, name, "is not a positive price")
     low, high = frame["low"].to_numpy(), frame["high"].to_numpy()
+    _refuse_first(low > high, frame, "low", "is above the bar's high")
     for name in ("open", "close"):
         _refuse_first((frame[name].to_numpy() > high) | (frame[name].to_numpy() < low), frame, name, "lies outside the bar's low and high")
-    _refuse_first(low > high, frame, "low", "is above the bar's high")
-    if "spread_points" in frame.columns:
-        _refuse_first(~(frame["spread_points"].to_numpy() >= 0), frame, "spread_points", "is not zero or more")
+    for name in ("volume", "spread_points"):
+        if name in frame.columns:
+            values = frame[name].to_numpy()
+            _refuse_first(~(np.isfinite(values) & (values >= 0)), frame, name, "is not zero or more")
     return frame
+
+
+def _numbers(bars: pd.DataFrame, column: str) -> np.ndarray:
+    if list(bars.columns).count(column) > 1:
+        raise BadInput(f"bars.{column}", "the column is there twice")
+    try:
+        return bars[column].to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"bars.{column}", f"holds something that is not a number: {error}") from None
 
 
 def _refuse_first(bad: np.ndarray, frame: pd.DataFrame, column: str, problem: str) -> None:

@@ -102,7 +102,14 @@ class BrokerDay:
         -------
         Index of int64, shape (n,)
             Days since 1970-01-01 of the trading day's name, equal to `day_of` for each instant.
+
+        Raises
+        ------
+        BadInput
+            If the instants carry no time zone.
         """
+        if open_time.tz is None:
+            raise BadInput("open_time", "the times have no zone; localise them to UTC first")
         local = open_time.tz_convert(self.zone).tz_localize(None) - pd.Timedelta(hours=self.turn_hour)
         days = (local.normalize() - pd.Timestamp("1970-01-01")) // pd.Timedelta(days=1)
         return pd.Index(days.astype("int64")) + (1 if self.turn_hour >= 12 else 0)

@@ -110,13 +110,16 @@ class _Pulse(threading.Thread):
             self.beat()
 
     def beat(self) -> None:
-        """Write heartbeat, progress and a checkpoint that is not yet stored."""
+        """Send, unless the store is busy: then the next beat does."""
+        try:
+            self.send()
+        except Unavailable as error:
+            _log.warning("heartbeat not stored", job=self.job.id, error=error.message)
+
+    def send(self) -> None:
+        """Write heartbeat, progress and a checkpoint that is not yet stored; raises `Unavailable` where the store is busy."""
         with self.lock:
-            try:
-                goes_on = self.store.heartbeat(self.job.id, self.worker, *self.news, self.checkpoint)
-            except Unavailable as error:
-                _log.warning("heartbeat not stored", job=self.job.id, error=error.message)
-                return
+            goes_on = self.store.heartbeat(self.job.id, self.worker, *self.news, self.checkpoint)
             self.checkpoint = None
             if not goes_on:
                 self.must_stop.set()
@@ -146,8 +149,7 @@ def _do_job(store: JobStore, job: Job, function: JobFunction, worker: str, stop:
     progress = Progress(pulse.report, job.checkpoint, job.progress, job.message, dict(job.metrics))
     try:
         end = _run(store, job, function, worker, progress, pulse)
-        pulse.beat()
-        _persist(end, job, stop, pause_s)
+        _persist(end, pulse, stop, pause_s)
     finally:
         pulse.over.set()
         pulse.join()
@@ -175,15 +177,16 @@ def _account_of(error: BaseException) -> str:
     return f"{sentence}\n\n{''.join(traceback.format_exception(error))}"
 
 
-def _persist(end: Callable[[], bool], job: Job, stop: threading.Event, pause_s: float) -> None:
-    """Store the job's end; a busy store is asked again, at most three times once the worker is to stop."""
+def _persist(end: Callable[[], bool], pulse: _Pulse, stop: threading.Event, pause_s: float) -> None:
+    """Store the job's last news and its end; a busy store is asked again, at most three times once the worker is to stop."""
     tries_while_stopping = 0
     while tries_while_stopping < 3:
         try:
+            pulse.send()
             if not end():
-                _log.warning("the job had been taken away; its end is not stored", job=job.id)
+                _log.warning("the job had been taken away; its end is not stored", job=pulse.job.id)
             return
         except Unavailable as error:
-            _log.warning("the job's end is not stored yet", job=job.id, error=error.message)
+            _log.warning("the job's end is not stored yet", job=pulse.job.id, error=error.message)
             tries_while_stopping += stop.is_set()
             time.sleep(pause_s)

@@ -10,7 +10,7 @@ from components.orchestrator.cli_data import newest_bar_set
 from components.orchestrator.cli_jobs import Queue, do_job, read_text
 from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, chosen, home
 
-RUN_COLUMNS = ("id", "strategy", "bar_set_id", "policy", "total_return", "sharpe", "max_drawdown", "trades", "created_ms")
+RUN_COLUMNS = ("id", "source", "strategy", "symbol", "timeframe", "policy", "total_return", "sharpe", "max_drawdown", "trades", "created_ms")
 ROW_COLUMNS = ("run_id", "strategy", "total_return", "sharpe", "max_drawdown", "trades", "delta_return", "delta_sharpe", "delta_drawdown")
 TRIAL_COLUMNS = ("id", "family", "strategy", "kind", "state", "dataset_id", "code_version", "metrics", "created_ms")
 
@@ -31,14 +31,18 @@ def list_strategies(as_json: AsJson = False) -> None:
     """Every strategy with its parameters and their defaults."""
     from components.strategy import catalogue
 
-    rows = [strategy_row(strategy) for strategy in catalogue()]
+    rows = [
+        {
+            "name": one.name,
+            "title": one.title,
+            "summary": one.summary,
+            "needs_model": one.needs_model,
+            "defaults": one.params().model_dump(),
+            "schema": one.params.model_json_schema(),
+        }
+        for one in catalogue()
+    ]
     answer_rows(rows, as_json, ("name", "summary", "defaults"))
-
-
-def strategy_row(strategy: Any) -> dict[str, Any]:
-    """What is shown of a strategy."""
-    defaults = strategy.params().model_dump()
-    return {"name": strategy.name, "summary": strategy.summary, "defaults": defaults, "schema": strategy.params.model_json_schema()}
 
 
 @backtest.command("run")
@@ -69,10 +73,12 @@ def run_backtest(
 
 def model_of(strategy: str, model: str | None) -> str | None:
     """Id of the model that a strategy uses: the named one, the newest one for a model strategy, else None."""
-    if model is None and strategy != "model":
-        return None
     from components.fx import NotFound
     from components.models import ModelStore
+    from components.strategy import strategy as strategy_named
+
+    if model is None and not strategy_named(strategy).needs_model:
+        return None
 
     store = ModelStore.open(home())
     if model is not None:
@@ -128,11 +134,9 @@ def compare_runs(
     as_json: AsJson = False,
 ) -> None:
     """Compare runs: the winner, and what the others lack."""
-    from typing import cast
-
     from components.backtest import compare
 
-    comparison = compare(home(), ids, cast(Any, by))
+    comparison = compare(home(), ids, by)
     if as_json:
         answer_one(comparison, True)
         return

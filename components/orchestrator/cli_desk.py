@@ -9,10 +9,10 @@ import typer
 
 from components.orchestrator.cli_backtest import model_of
 from components.orchestrator.cli_data import newest_bar_set
-from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, chosen, home, say, settings
+from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, bar, chosen, home, plain, say, settings
 
-DEPLOYMENT_COLUMNS = ("id", "account_id", "symbol", "timeframe", "strategy", "state", "model_id", "created_ms")
-SIGNAL_COLUMNS = ("id", "account_id", "state", "action", "symbol", "side", "entry", "lots", "strategy", "created_ms")
+DEPLOYMENT_COLUMNS = ("id", "account_id", "symbol", "timeframe", "strategy", "state", "model_id", "note", "created_ms")
+SIGNAL_COLUMNS = ("id", "account_id", "state", "action", "symbol", "side", "entry", "lots", "strategy", "created_ms", "message")
 
 deploy = typer.Typer(help="Deployments: a strategy that trades an account.", no_args_is_help=True)
 
@@ -38,11 +38,17 @@ def create_deployment(
 ) -> None:
     """Make a deployment; it trades once it is armed."""
     from components.desk import DeploymentSpec, DeskStore
-    from components.orchestrator.kinds import parsed
+    from components.pipeline import parse_payload
 
-    document = {"account_id": account, "symbol": symbol, "timeframe": timeframe, "strategy": strategy, "params": chosen(param, "param")}
+    document: dict[str, Any] = {
+        "account_id": account,
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "strategy": strategy,
+        "params": chosen(param, "param"),
+    }
     document |= {"bar_set_id": bar_set or newest_bar_set(), "model_id": model_of(strategy, model), **chosen(field, "set")}
-    answer_one(DeskStore.open(home()).create(parsed(DeploymentSpec, document)), as_json)
+    answer_one(DeskStore.open(home()).create(parse_payload(DeploymentSpec, document)), as_json)
 
 
 @deploy.command("arm")
@@ -70,7 +76,9 @@ def list_deployments(as_json: AsJson = False) -> None:
     """Every deployment."""
     from components.desk import DeskStore
 
-    answer_rows(DeskStore.open(home()).deployments(), as_json, DEPLOYMENT_COLUMNS, "No deployments yet.")
+    found = DeskStore.open(home()).deployments()
+    rows = [{**plain(one.spec), **{name: part for name, part in plain(one).items() if name != "spec"}} for one in found]
+    answer_rows(rows, as_json, DEPLOYMENT_COLUMNS, "No deployments yet.")
 
 
 def halt(reason: Annotated[str, typer.Argument(help="Why; it is kept.")] = "a person halted trading", as_json: AsJson = False) -> None:
@@ -82,12 +90,12 @@ def halt(reason: Annotated[str, typer.Argument(help="Why; it is kept.")] = "a pe
     answer_one({"trading_state": store.trading_state(), "reason": reason}, as_json)
 
 
-def resume(as_json: AsJson = False) -> None:
+def resume(reason: Annotated[str, typer.Argument(help="Why; it is kept.")] = "a person resumed trading", as_json: AsJson = False) -> None:
     """Let trading go on after a halt."""
     from components.desk import DeskStore
 
     store = DeskStore.open(home())
-    store.resume()
+    store.resume(reason)
     answer_one({"trading_state": store.trading_state()}, as_json)
 
 
@@ -100,12 +108,17 @@ def signals(
 ) -> None:
     """The newest signals, or one with everything that happened to it."""
     from components.bridge import Mailbox
+    from components.fx import BadInput, SignalState
 
+    known = next((one for one in SignalState if one.value == state), None)
+    if state is not None and known is None:
+        raise BadInput("state", f"{state!r} is unknown; use one of {', '.join(one.value for one in SignalState)}")
     mailbox = Mailbox.open(home())
     if id is not None:
         answer_one({"signal": mailbox.signal(id), "journal": mailbox.journal(id)}, as_json)
     else:
-        answer_rows(mailbox.signals(account, state, limit), as_json, SIGNAL_COLUMNS, "No signals yet.")
+        rows = [{**plain(one.signal), "state": one.state.value, "message": one.message} for one in mailbox.signals(account, known, limit)]
+        answer_rows(rows, as_json, SIGNAL_COLUMNS, "No signals yet.")
 
 
 def twin(id: Annotated[str, typer.Argument(help="Deployment id.")], as_json: AsJson = False) -> None:
@@ -113,7 +126,7 @@ def twin(id: Annotated[str, typer.Argument(help="Deployment id.")], as_json: AsJ
     from components.desk import twin_replay
 
     report = twin_replay(home(), id)
-    answer_one(report, as_json)
+    answer_one({**plain(report), "is_equal": report.is_equal}, as_json)
     if not report.is_equal:
         say("sequence: the replay and the journal differ")
         raise typer.Exit(1)
@@ -163,14 +176,38 @@ def dashboard() -> None:
 
 
 def terminal(
-    demo: Annotated[bool, typer.Option("--demo", help="Every demo account, at a speed that can be watched.")] = False,
     account: Annotated[list[str] | None, typer.Option(help="Account id; repeat it for several.")] = None,
-    speed: Annotated[float, typer.Option(min=0.0, help="Bars per second; 0 goes as fast as the platform answers.")] = 1.0,
-    lockstep: Annotated[bool, typer.Option("--lockstep", help="Wait after each tick until the desk has worked it in.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="The demo accounts; a new round of them where their replay is over.")] = False,
+    speed: Annotated[
+        float | None, typer.Option(min=0.01, max=1000.0, help="Bars per second; as fast as the desk decides where none is given.")
+    ] = None,
+    free: Annotated[bool, typer.Option("--free", help="Do not wait for the desk at every bar; needs --speed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Replay the last part of the real bars as ticks over HTTP, as the simulated MetaTrader terminal."""
-    from components.terminal import run_terminal
+    """Be the MetaTrader terminal: replay the bars after a deployment's history as ticks over HTTP, execute and report."""
+    import signal
+    import threading
 
-    report: Any = run_terminal(settings(), accounts=account, speed=speed, lockstep=lockstep, demo=demo)
-    answer_one(report, as_json)
+    from components.fx import BadInput, Unavailable
+    from components.orchestrator.demo import DEMO_BARS_PER_S, Pace, demo_accounts, run_terminals
+
+    if demo == bool(account):
+        raise BadInput("account", "name accounts, or give --demo for the demo accounts")
+    if free and speed is None:
+        raise BadInput("speed", "a replay that does not wait for the desk needs a speed")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    accounts = demo_accounts(settings()) if demo else list(account or ())
+    shown: dict[str, tuple[int, int]] = {}
+    with bar("replay") as draw:
+
+        def show(name: str, done: int, bars: int) -> None:
+            shown[name] = (done, bars)
+            fraction = sum(done / max(bars, 1) for done, bars in shown.values()) / len(accounts)
+            draw(fraction, f"{min(done for done, _ in shown.values()):,} of {bars:,} bars")
+
+        replayed = run_terminals(settings(), accounts, Pace(speed or (DEMO_BARS_PER_S if demo else None), not free), stop, show)
+    answer_rows([{**plain(one), "is_over": one.is_over} for one in replayed], as_json)
+    if failed := [one for one in replayed if one.error]:
+        raise Unavailable(f"account {failed[0].account_id}: {failed[0].error}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, bar, chosen, home, print_json, progress_of, say
+from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, bar, chosen, home, print_json, progress_of, say, settings
 
 JOB_COLUMNS = ("id", "kind", "state", "progress", "message", "attempts", "submitted_ms", "finished_ms")
 HARDWARE_EVERY_S = 5.0
@@ -106,6 +106,7 @@ def watch_job(id: str, as_json: AsJson = False) -> None:
             draw(job.progress, job.message)
             time.sleep(0.2)
             job = store.get(id)
+        draw(job.progress, job.message)
     if as_json:
         print_json(job)
     elif job.state == "done":
@@ -125,7 +126,7 @@ def worker(name: Annotated[str, typer.Option(help="Name of this worker, for peop
     from components.orchestrator.health import start_beat
     from components.orchestrator.kinds import job_functions
 
-    configure_log()
+    configure_log(settings().log_level)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,11 +25,14 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How man
 WIDTH = 220
 
 
+@lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process."""
-    from components.base import load_settings
+    """The settings of this process, the home as an absolute path. Warnings and worse go to standard error, so that answers stay clean."""
+    from components.base import configure_log, load_settings
 
-    return load_settings()
+    configure_log("WARNING")
+    loaded = load_settings()
+    return loaded.model_copy(update={"home": loaded.home.expanduser().absolute()})
 
 
 def home() -> Path:
@@ -89,11 +93,11 @@ def answer_rows(rows: Sequence[Any], as_json: bool, columns: Sequence[str] = (),
 
 
 def answer_one(value: Any, as_json: bool) -> None:
-    """Print one thing: as JSON, or a line for each of its parts."""
+    """Print one thing: as JSON whole, or a line for each of its parts that fits one."""
     if as_json:
         print_json(value)
         return
-    document = plain(value)
+    document = _flat(plain(value))
     width = max((len(name) for name in document), default=0)
     for name, part in document.items():
         sys.stdout.write(f"{name.removesuffix('_ms'):<{width}}  {_cell(name, part)}\n")
@@ -162,6 +166,17 @@ def chosen(pairs: Sequence[str] | None, field: str) -> dict[str, Any]:
         except orjson.JSONDecodeError:
             document[name.strip()] = text
     return document
+
+
+def _flat(document: dict[str, Any]) -> dict[str, Any]:
+    """The parts of `document` with those of its objects beside them; what lies deeper is named only."""
+    flat: dict[str, Any] = {}
+    for name, part in document.items():
+        inner = part if isinstance(part, dict) and part else {name: part}
+        for key, item in inner.items():
+            is_deep = isinstance(item, dict) or (isinstance(item, list) and any(isinstance(one, (dict, list)) for one in item))
+            flat[key if inner is not part else f"{name}.{key}"] = "… (see --json)" if is_deep and item else item
+    return flat
 
 
 def _cell(name: str, value: Any) -> str:

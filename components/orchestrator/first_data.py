@@ -9,18 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from components.base import Settings
-from components.fx import Unavailable
+from components.fx import NotFound, Unavailable
 from components.orchestrator.store import PlatformStore
 
 Document = dict[str, Any]
 Show = Callable[[str, float, str], None]
 
 SOURCE, SYMBOL, TIMEFRAME = "sample", "EURUSD", "H1"
-DEMO_STRATEGIES = ("sma_cross", "atr_breakout", "pullback", "model")
+MODEL_STRATEGY = "model_edge"
+DEMO_STRATEGIES = ("sma_cross", "atr_breakout", "pullback", MODEL_STRATEGY)
 FIRST_DATA_STEPS = (
     "collect",
     "quality",
@@ -30,6 +32,7 @@ FIRST_DATA_STEPS = (
     "compare",
     *(f"deploy {name}" for name in DEMO_STRATEGIES),
 )
+REPLAY_BARS = 1_000  # left for live trading; the model is trained on bars long before them
 POLL_S = 0.2
 WORKER_PATIENCE_S = 120.0
 
@@ -100,15 +103,15 @@ class _Loader:
         for name, spec in self._backtests(bar_set_id, model_id):
             runs.append(str(self._job(f"backtest {name}", "backtest", spec)["run_id"]))
         self._once("compare", lambda: self._compare(runs))
-        deployments = [
-            str(self._once(f"deploy {name}", lambda name=name, number=number: self._deploy(name, number, bar_set_id, model_id))["deployment_id"])
-            for number, name in enumerate(DEMO_STRATEGIES, start=1)
-        ]
+        deployments = []
+        for number, name in enumerate(DEMO_STRATEGIES, start=1):
+            deployed = self._once(f"deploy {name}", partial(self._deploy, name, f"demo-{number}", bar_set_id, model_id))
+            deployments.append(str(deployed["deployment_id"]))
         return FirstData(bar_set_id, dataset_id, model_id, tuple(runs), tuple(deployments))
 
     def _backtests(self, bar_set_id: str, model_id: str) -> Iterator[tuple[str, Document]]:
         for name in DEMO_STRATEGIES:
-            yield name, {"strategy": name, "bar_set_id": bar_set_id, "model_id": model_id if name == "model" else None}
+            yield name, {"strategy": name, "bar_set_id": bar_set_id, "model_id": model_id if name == MODEL_STRATEGY else None}
 
     def _once(self, name: str, work: Callable[[], tuple[str, Document]]) -> Document:
         """The result of a step that needs no job."""
@@ -127,16 +130,20 @@ class _Loader:
         if step is not None and step.state == "done":
             return step.result
         job_id = step.job_id if step is not None and step.state == "running" else None
-        if job_id is None:
+        if job_id is None or not self._has_job(job_id):
             job_id = self.jobs.submit(kind, payload, priority=10).id
             self.store.begin_step(name, "waiting for the worker", job_id)
         result = self._await_job(name, job_id)
-        message = ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in result.items() if _is_short(value)
-        )
+        message = self.jobs.get(job_id).message
         self.store.end_step(name, "done", message, result)
         self.show(name, 1.0, message)
         return result
+
+    def _has_job(self, job_id: str) -> bool:
+        try:
+            return self.jobs.get(job_id) is not None
+        except NotFound:
+            return False
 
     def _await_job(self, name: str, job_id: str) -> Document:
         waiting_since = time.monotonic()
@@ -168,23 +175,21 @@ class _Loader:
         winner = next(row for row in comparison.rows if row["run_id"] == comparison.winner_id)
         return f"best by Sharpe ratio: {winner['strategy']}", {"comparison_id": comparison.id, "winner_id": comparison.winner_id}
 
-    def _deploy(self, name: str, number: int, bar_set_id: str, model_id: str) -> tuple[str, Document]:
+    def _deploy(self, name: str, account_id: str, bar_set_id: str, model_id: str) -> tuple[str, Document]:
         from components.desk import DeploymentSpec, DeskStore
+        from components.orchestrator.demo import history_until
 
         spec = DeploymentSpec(
-            account_id=f"demo-{number}",
+            account_id=account_id,
             symbol=SYMBOL,
             timeframe=TIMEFRAME,
             strategy=name,
             bar_set_id=bar_set_id,
-            model_id=model_id if name == "model" else None,
+            history_until_ms=history_until(self.home, bar_set_id, REPLAY_BARS),
+            model_id=model_id if name == MODEL_STRATEGY else None,
         )
         desk = DeskStore.open(self.home)
         there = next((d for d in desk.deployments() if d.account_id == spec.account_id and d.strategy == name), None)
         deployment = there or desk.create(spec)
         desk.arm(deployment.id)
         return f"{name} trades account {spec.account_id}", {"deployment_id": deployment.id}
-
-
-def _is_short(value: object) -> bool:
-    return isinstance(value, (int, float, str)) and len(str(value)) <= 40

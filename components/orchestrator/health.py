@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 ASK_S = 1.0
@@ -65,10 +66,10 @@ def start_beat(home: Path, name: str, stop: threading.Event) -> threading.Thread
 
     def beat() -> None:
         while True:
-            try:
-                path.write_text(str(os.getpid()))
-            except OSError:
-                pass  # a full disk shows as a missing beat
+            with suppress(OSError):  # a full disk shows as a missing beat
+                temporary = path.with_suffix(".tmp")
+                temporary.write_text(str(os.getpid()))
+                temporary.replace(path)
             if stop.wait(BEAT_S):
                 return
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from components.fx import BadInput
 
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 KINDS = ("collect", "dataset", "train", "backtest")
-Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 def job_functions(home: Path) -> dict[str, JobFunction]:
@@ -27,7 +24,7 @@ def job_functions(home: Path) -> dict[str, JobFunction]:
     collect     source, symbol, timeframe                                  bar_set_id, rows, quality_score
     dataset     bar_set_id, recipe (`DatasetRecipe`)                       dataset_id, rows, train_rows, test_rows
     train       `TrainSpec`                                                what `components.training.train` answers
-    backtest    `BacktestSpec`                                             run_id, strategy, measures
+    backtest    `BacktestSpec`                                             run_id, strategy, total_return, sharpe, …
     ==========  =========================================================  ==============================================
     """
     functions: dict[str, Callable[[Path, Document, Progress], Document]] = {
@@ -37,15 +34,6 @@ def job_functions(home: Path) -> dict[str, JobFunction]:
         "backtest": _execute_backtest,
     }
     return {kind: _bound(function, home) for kind, function in functions.items()}
-
-
-def parsed(model: type[Parsed], document: Document) -> Parsed:
-    """`document` as `model`; `BadInput` names the first field that is wrong."""
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(".".join(str(part) for part in first["loc"]) or "payload", str(first["msg"])) from None
 
 
 def _bound(function: Callable[[Path, Document, Progress], Document], home: Path) -> JobFunction:
@@ -67,9 +55,9 @@ def _collect(home: Path, payload: Document, progress: Progress) -> Document:
 
 
 def _build_dataset(home: Path, payload: Document, progress: Progress) -> Document:
-    from components.pipeline import DatasetRecipe, build_dataset
+    from components.pipeline import DatasetRecipe, build_dataset, parse_payload
 
-    dataset = build_dataset(home, _text(payload, "bar_set_id"), parsed(DatasetRecipe, payload.get("recipe") or {}), progress)
+    dataset = build_dataset(home, _text(payload, "bar_set_id"), parse_payload(DatasetRecipe, payload.get("recipe") or {}), progress)
     return {"dataset_id": dataset.id, "rows": dataset.rows, "train_rows": dataset.train_rows, "test_rows": dataset.test_rows}
 
 
@@ -80,7 +68,8 @@ def _train(home: Path, payload: Document, progress: Progress) -> Document:
 
 
 def _execute_backtest(home: Path, payload: Document, progress: Progress) -> Document:
-    from components.backtest import BacktestSpec, execute_backtest
+    from components.backtest import execute_backtest
 
-    run = execute_backtest(home, parsed(BacktestSpec, payload), progress)
-    return {"run_id": run.id, "strategy": run.strategy}
+    run = execute_backtest(home, payload, progress)
+    measures = {"total_return": run.total_return, "sharpe": run.sharpe, "max_drawdown": run.max_drawdown, "trades": run.trades}
+    return {"run_id": run.id, "strategy": run.strategy, **measures}

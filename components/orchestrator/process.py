@@ -17,6 +17,7 @@ from components.orchestrator.store import ProcessState
 
 RESTART_AFTER_S = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 STEADY_S = 15.0
+OVERDUE_S = 3.0
 LOG_BYTES = 20_000_000
 Health = Callable[[], bool]
 
@@ -69,6 +70,7 @@ class KeptProcess:
         self._healthy_since: float | None = None
         self._seen_healthy = 0.0
         self._asked = threading.Event()
+        self._log_began = 0
 
     @property
     def pid(self) -> int | None:
@@ -77,7 +79,7 @@ class KeptProcess:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the process runs and its last answer was good."""
+        """Whether the process runs and has answered well, the last time at most some three seconds ago."""
         return self._process is not None and self._healthy_since is not None
 
     def follow(self, now: float) -> str | None:
@@ -135,6 +137,7 @@ class KeptProcess:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         if self.log_path.exists() and self.log_path.stat().st_size > LOG_BYTES:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
+        self._log_began = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             output = None if self.spec.on_console else log
             try:
@@ -147,7 +150,7 @@ class KeptProcess:
         self.restarts += self.started_ms is not None
         self.started_ms = now_ms()
         self._seen_healthy = now
-        self.state = "starting"
+        self.state = "running" if self.spec.is_healthy is None else "starting"
         self._healthy_since = now if self.spec.is_healthy is None else None
         if self.spec.is_healthy is not None:
             self._asked = threading.Event()
@@ -161,7 +164,9 @@ class KeptProcess:
         self._on_group("-", self._process.pid)
         self._process = None
         self._healthy_since = None
-        self.last_exit = words or (f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
+        self.last_exit = words or (
+            f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}{self._last_words(code)}"
+        )
         if self.spec.restart != "always" and code == 0:
             self.state = "finished"
         elif self.spec.restart == "if_killed" and code > 0:
@@ -169,6 +174,15 @@ class KeptProcess:
         else:
             return self._wait_after(self.last_exit, now)
         return self.last_exit
+
+    def _last_words(self, code: int) -> str:
+        """The last line that a failed process wrote into its log, which as a rule says why."""
+        if code == 0 or self.spec.on_console:
+            return ""
+        with self.log_path.open("rb") as log:
+            log.seek(max(self._log_began, self.log_path.stat().st_size - 4000))
+            lines = log.read().decode(errors="replace").strip().splitlines()
+        return f" ({lines[-1].strip()[:300]})" if lines else ""
 
     def _wait_after(self, words: str, now: float) -> str:
         wait_s = RESTART_AFTER_S[min(self._failures, len(RESTART_AFTER_S) - 1)]
@@ -186,7 +200,7 @@ class KeptProcess:
             if answer:
                 self._seen_healthy = time.monotonic()
                 self._healthy_since = self._healthy_since or self._seen_healthy
-            else:
+            elif time.monotonic() - self._seen_healthy > OVERDUE_S:
                 self._healthy_since = None
             ended.wait(1.0 if answer else 0.2)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -120,10 +121,10 @@ class Supervisor:
         for words in end_marked(self.home, grace_s=0.5):
             self._note("supervisor", f"ended a straggler: {words}")
         self._write()
+        self._store.close()
         self._end_watcher()
 
     def _note(self, name: str, what: str) -> None:
-        log.info("process", name=name, what=what)
         self._say(f"{name} {what}")
         try:
             self._store.add_event(name, what)
@@ -164,10 +165,8 @@ class Supervisor:
 
     def _end_watcher(self) -> None:
         if self._watcher is not None and self._watcher.stdin is not None:
-            try:
+            with suppress(OSError):
                 self._watcher.stdin.close()
-            except OSError:
-                pass
             try:
                 self._watcher.wait(timeout=5.0)
             except subprocess.TimeoutExpired:

@@ -3,7 +3,6 @@
 from components.pipeline.calendar import Calendar
 from components.pipeline.collect import collect
 from components.pipeline.dataset import build_dataset, split_rows
-from components.pipeline.jobs import job_functions
 from components.pipeline.quality import Gap, Quality, score_quality
 from components.pipeline.recipe import BarSet, Dataset, DatasetFrames, DatasetRecipe, TripleBarrierTarget, parse_payload
 from components.pipeline.sources import Source, fetch_bars, sources
@@ -28,7 +27,6 @@ __all__ = [
     "collect",
     "fetch_bars",
     "frame_of_bars",
-    "job_functions",
     "load_dataset",
     "parse_payload",
     "score_quality",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ class Calendar:
         Trading days without trading, by the name of the day; Christmas and New Year.
     """
 
-    day: BrokerDay = BrokerDay()
+    day: BrokerDay = field(default_factory=BrokerDay)
     holidays: tuple[tuple[int, int], ...] = ((1, 1), (12, 25))
 
     def is_open(self, open_ms: NDArray[np.int64]) -> NDArray[np.bool_]:

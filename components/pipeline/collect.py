@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from components.base import get_log, now_ms
-from components.fx import Timeframe, Unavailable, instrument, validate_bars
-from components.pipeline.frames import content_hash, write_frame
+from components.fx import NotFound, Timeframe, Unavailable, instrument, validate_bars
+from components.pipeline.frames import content_hash, is_intact, write_frame
 from components.pipeline.quality import score_quality
 from components.pipeline.recipe import BarSet
 from components.pipeline.sources import fetch_bars
@@ -70,6 +71,10 @@ def keep_bars(home: Path, source: str, symbol: str, timeframe: Timeframe, bars: 
         digest = content_hash(source, symbol, timeframe.name, bars)
         bar_set_id = f"{symbol}-{timeframe.name}-{digest[:12]}"
         path = store.home / "bars" / f"{bar_set_id}.arrow"
+        with suppress(NotFound):
+            known = store.bar_set(bar_set_id)
+            if is_intact(known.path, known.sha256):
+                return known
         open_ms = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
         return store.add_bar_set(
             BarSet(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pandas as pd
 
 from components.base import get_log, now_ms
 from components.features import compute_features, triple_barrier
-from components.fx import BadInput, Timeframe
-from components.pipeline.frames import content_hash, write_frame
+from components.fx import BadInput, NotFound, Timeframe
+from components.pipeline.frames import content_hash, is_intact, write_frame
 from components.pipeline.recipe import BarSet, Dataset, DatasetFrames, DatasetRecipe, parse_payload
 from components.pipeline.store import PipelineStore
 
@@ -58,7 +59,7 @@ def build_dataset(
         report(0.1, f"computing {len(recipe.features)} features of {len(bars):,} bars")
         frames = split_rows(bars, recipe)
         report(0.7, f"freezing {len(frames.train):,} training and {len(frames.test):,} test rows")
-        dataset = store.add_dataset(_write(store.home, bar_set, recipe, frames, bars))
+        dataset = _freeze(store, bar_set, recipe, frames, bars)
     finally:
         store.close()
     get_log("pipeline").info("dataset built", dataset=dataset.id, train_rows=dataset.train_rows, test_rows=dataset.test_rows)
@@ -69,8 +70,9 @@ def build_dataset(
 def split_rows(bars: pd.DataFrame, recipe: DatasetRecipe) -> DatasetFrames:
     """Features and labels of the usable rows, before and after the split.
 
-    A row is usable where every feature and its label are known. Training rows come before the first test row, and so do the bars that
-    their labels saw, with `embargo_bars` between: `label_end_row + embargo_bars` is below the first test row.
+    A row is usable where every feature and its label are known. Training rows come before the first test row, and so does the whole
+    horizon of their labels, with `embargo_bars` between. The horizon counts, not the bar that ended the label: keeping those that ended
+    early would favour labels that end early.
 
     Raises
     ------
@@ -89,19 +91,23 @@ def split_rows(bars: pd.DataFrame, recipe: DatasetRecipe) -> DatasetFrames:
     rows["row"] = usable.astype(np.int64)
     rows["label_end_row"] = labels["end_row"].to_numpy()[usable]
     train, test = rows.iloc[:first_test], rows.iloc[first_test:]
-    train = train[train["label_end_row"].to_numpy() + recipe.embargo_bars < usable[first_test]]
+    train = train[train["row"].to_numpy() + target.horizon_bars + recipe.embargo_bars < usable[first_test]]
     if len(train) < LEAST_ROWS:
         raise BadInput("embargo_bars", f"{recipe.embargo_bars} leaves {len(train)} training rows; {LEAST_ROWS} are needed")
     return DatasetFrames(train, test, recipe.features)
 
 
-def _write(home: Path, bar_set: BarSet, recipe: DatasetRecipe, frames: DatasetFrames, bars: pd.DataFrame) -> Dataset:
+def _freeze(store: PipelineStore, bar_set: BarSet, recipe: DatasetRecipe, frames: DatasetFrames, bars: pd.DataFrame) -> Dataset:
     dataset_id = content_hash(bar_set.id, recipe.model_dump_json(), frames.train, frames.test)[:16]
-    folder = home / "datasets" / dataset_id
+    with suppress(NotFound):
+        known = store.dataset(dataset_id)
+        if all(is_intact(known.path / name, sha256) for name, sha256 in known.sha256.items()):
+            return known
+    folder = store.home / "datasets" / dataset_id
     open_ms = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
     length_ms = Timeframe.named(bar_set.timeframe).ms
     train, test = frames.train, frames.test
-    return Dataset(
+    dataset = Dataset(
         id=dataset_id,
         bar_set_id=bar_set.id,
         symbol=bar_set.symbol,
@@ -118,3 +124,4 @@ def _write(home: Path, bar_set: BarSet, recipe: DatasetRecipe, frames: DatasetFr
         end_ms=int(open_ms[int(test["label_end_row"].max())]) + length_ms,
         created_ms=now_ms(),
     )
+    return store.add_dataset(dataset)

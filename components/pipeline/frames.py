@@ -66,6 +66,11 @@ def read_frame(path: Path, sha256: str) -> pd.DataFrame:
     return pd.DataFrame({name: array.to_numpy(zero_copy_only=True) for name, array in arrays.items()}, index=index, copy=False)
 
 
+def is_intact(path: Path, sha256: str) -> bool:
+    """Whether the file is there and is what was written."""
+    return path.is_file() and sha256_of(path) == sha256
+
+
 def content_hash(*parts: str | pd.DataFrame) -> str:
     """SHA-256 over texts and frames: index, column names and values, whatever file format holds them."""
     digest = hashlib.sha256()

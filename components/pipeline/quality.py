@@ -125,7 +125,7 @@ def _gaps(expected: NDArray[np.int64], missing: NDArray[np.bool_]) -> list[Gap]:
 def _is_bad(prices: NDArray[np.float64]) -> NDArray[np.bool_]:
     opens, highs, lows, closes = prices.T
     outside = (highs < np.maximum(opens, closes)) | (lows > np.minimum(opens, closes)) | (lows > highs)
-    return outside | ~(np.isfinite(prices) & (prices > 0)).all(axis=1)
+    return np.asarray(outside | ~(np.isfinite(prices) & (prices > 0)).all(axis=1), dtype=bool)
 
 
 def _is_spike(close: NDArray[np.float64]) -> NDArray[np.bool_]:

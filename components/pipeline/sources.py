@@ -27,7 +27,8 @@ def _sample(symbol: str, timeframe: Timeframe) -> pd.DataFrame:
         from backtesting.test import EURUSD
     except ImportError as error:
         raise Unavailable(f"the sample bars need the package backtesting: {error}") from error
-    return EURUSD.rename(columns=str.lower).tz_localize("UTC")
+    bars: pd.DataFrame = EURUSD
+    return bars.rename(columns=str.lower).tz_localize("UTC")
 
 
 _SOURCES = {

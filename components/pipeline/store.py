@@ -87,10 +87,11 @@ class PipelineStore:
         return self._bar_set(row)
 
     def add_bar_set(self, bar_set: BarSet) -> BarSet:
-        """Enter a bar set whose file is written; where its id is known already, the one that is known."""
+        """Enter a bar set whose file is written; where its id is known already, that one with the new file's digest."""
         values = {**vars(bar_set), "path": _relative(bar_set.path, self.home), "quality": json.dumps(bar_set.quality, sort_keys=True)}
         with self.database.write() as connection:
-            insert_or_ignore(connection, BAR_SETS, [values])
+            if not insert_or_ignore(connection, BAR_SETS, [values]):
+                connection.execute(BAR_SETS.update().where(BAR_SETS.c.id == bar_set.id).values(sha256=bar_set.sha256))
         return self.bar_set(bar_set.id)
 
     def load_bars(self, bar_set_id: str) -> pd.DataFrame:
@@ -145,7 +146,7 @@ class PipelineStore:
         return self._dataset(row)
 
     def add_dataset(self, dataset: Dataset) -> Dataset:
-        """Enter a dataset whose files are written; where its id is known already, the one that is known."""
+        """Enter a dataset whose files are written; where its id is known already, that one with the new files' digests."""
         values = {name: value for name, value in vars(dataset).items() if name not in ("symbol", "timeframe")}
         values |= {
             "recipe": dataset.recipe.model_dump_json(),
@@ -153,7 +154,8 @@ class PipelineStore:
             "sha256": json.dumps(dataset.sha256, sort_keys=True),
         }
         with self.database.write() as connection:
-            insert_or_ignore(connection, DATASETS, [values])
+            if not insert_or_ignore(connection, DATASETS, [values]):
+                connection.execute(DATASETS.update().where(DATASETS.c.id == dataset.id).values(sha256=values["sha256"]))
         return self.dataset(dataset.id)
 
     def delete_dataset(self, dataset_id: str) -> None:
@@ -182,7 +184,7 @@ class PipelineStore:
         return Dataset(**{**values, "sha256": json.loads(values["sha256"])})
 
 
-_WITH_BARS = sa.select(*DATASETS.c, BAR_SETS.c.symbol, BAR_SETS.c.timeframe).join(BAR_SETS, BAR_SETS.c.id == DATASETS.c.bar_set_id)
+_WITH_BARS: sa.Select[Any] = sa.select(*DATASETS.c, BAR_SETS.c.symbol, BAR_SETS.c.timeframe).join(BAR_SETS, BAR_SETS.c.id == DATASETS.c.bar_set_id)
 
 
 def load_dataset(home: Path, dataset_id: str) -> DatasetFrames:
@@ -195,7 +197,11 @@ def load_dataset(home: Path, dataset_id: str) -> DatasetFrames:
     Corrupt
         If a file is not what was written.
     """
-    dataset = PipelineStore.open(home).dataset(dataset_id)
+    store = PipelineStore.open(home)
+    try:
+        dataset = store.dataset(dataset_id)
+    finally:
+        store.close()
     train, test = (read_frame(dataset.path / name, dataset.sha256[name]) for name in ("train.arrow", "test.arrow"))
     return DatasetFrames(train, test, dataset.recipe.features)
 

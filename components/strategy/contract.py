@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numba import njit, types
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.fx import BadInput, Instrument
 from components.fx import book as b
@@ -163,8 +163,8 @@ class Strategy:
             return values
         try:
             return self.params.model_validate(dict(values or {}))
-        except ValueError as error:
-            first = error.errors()[0] if hasattr(error, "errors") else {"loc": ("",), "msg": str(error), "input": values}
+        except ValidationError as error:
+            first: Any = error.errors()[0] if hasattr(error, "errors") else {"loc": ("",), "msg": str(error), "input": values}
             name = ".".join(str(part) for part in first["loc"]) or "params"
             raise BadInput(f"params.{name}", f"{first['input']!r}: {first['msg']}") from None
 

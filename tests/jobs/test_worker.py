@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from components.base import ROOT, Database
@@ -85,12 +86,13 @@ def test_a_job_whose_worker_is_killed_is_resumed_from_its_checkpoint_by_another(
     job = store.submit("count_up", {"steps": 30, "file": str(steps), "pause_s": 0.1})
     first = start_worker("first")
     until(lambda: store.get(job.id).checkpoint is not None and store.get(job.id).progress >= 0.1)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.send_signal(signal.SIGKILL)  # not waited for: a dead process that nobody has buried is dead too
+    until(lambda: not psutil.Process(first.pid).is_running() or psutil.Process(first.pid).status() == psutil.STATUS_ZOMBIE)
     left = store.get(job.id)
     assert (left.state, left.attempts) == ("running", 1), "nobody has noticed yet"
     assert left.checkpoint is not None
     second = start_worker("second")
+    until(lambda: store.get(job.id).attempts == 2, 8.0)
     done = over(store, job)
     assert (done.state, done.attempts, done.progress) == ("done", 2, 1.0)
     assert done.result == {"done": 30, "resumed_at": left.checkpoint["done"]}

@@ -1,0 +1,211 @@
+"""Backtests that are kept: load, run, store, note in the trial ledger."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.backtest.run import Result, run_backtest
+from components.backtest.store import BacktestStore, StoredRun
+from components.base import get_log, now_ms
+from components.execution import Costs
+from components.fx import AccountSpec, BadInput, instrument
+from components.jobs import JobCancelled
+from components.ledger import TrialLedger, code_version
+from components.models import ModelStore, probabilities
+from components.pipeline import BarSet, PipelineStore
+from components.risk import Limits, Sizing
+from components.strategy import strategy
+
+
+class Progress(Protocol):
+    """What a long call tells: ``progress(fraction, message, **metrics)``, as `jobs.Progress`."""
+
+    def __call__(self, fraction: float, message: str = "", **metrics: Any) -> None:
+        """Say how far the work is."""
+
+
+class BacktestSpec(BaseModel):
+    """One backtest: what to run, on what, and under which rules."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: str = Field(min_length=1, max_length=100, description="name of a catalogued strategy")
+    bar_set_id: str = Field(min_length=1, max_length=200, description="bars to run on")
+    params: dict[str, Any] = Field(default_factory=dict, description="parameters that differ from the strategy's defaults")
+    policy: Literal["mt5", "reference"] = Field("mt5", description="fill policy; reference is backtesting.py's and knows no costs")
+    account: AccountSpec = AccountSpec()
+    costs: Costs = Costs()
+    sizing: Sizing = Sizing()
+    limits: Limits = Limits()
+    model_id: str | None = Field(None, max_length=200, description="model of a strategy that trades one: id or name:version")
+    conversion_bar_set_ids: tuple[str, ...] = Field((), max_length=8, description="bars that convert profit into the account's currency")
+    name: str = Field("", max_length=200, description="the run's name; made from strategy, symbol and timeframe where empty")
+
+
+def execute_backtest(home: Path, spec: BacktestSpec | Mapping[str, Any], progress: Progress | None = None) -> StoredRun:
+    """Run a backtest, keep it, and note it in the trial ledger; a try that fails or is cancelled is noted too.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of the platform's databases and artefacts.
+    spec : BacktestSpec or mapping
+    progress : callable, optional
+        Told how far the run is. A `jobs.Progress` also remembers the run's id, so that a retried job is one run and one trial.
+
+    Returns
+    -------
+    StoredRun
+
+    Raises
+    ------
+    BadInput
+        If anything asked for is wrong; the message names it.
+    NotFound
+        If the bars or the model do not exist.
+    """
+    asked = spec if isinstance(spec, BacktestSpec) else parse_spec(spec)
+    report = progress or _silent
+    run_id = _run_id(report)
+    try:
+        run, result = _execute(Path(home), asked, run_id, report)
+    except Exception as error:
+        # A try counts whatever came of it: the number of tries is what deflates the best one.
+        state: Literal["discarded", "failed"] = "discarded" if isinstance(error, JobCancelled) else "failed"
+        _note(home, asked, run_id, state, {"error": str(error) or type(error).__name__}, None)
+        raise
+    _note(home, asked.model_copy(update={"params": result.params}), run_id, "done", result.stats, result.stats["returns_digest"])
+    get_log("backtest").info("backtest done", run=run.id, strategy=run.strategy, trades=run.trades, total_return=run.total_return)
+    report(1.0, f"{run.trades} trades, return {run.total_return:+.2%}", trades=run.trades, total_return=run.total_return, sharpe=run.sharpe)
+    return run
+
+
+def parse_spec(document: Mapping[str, Any]) -> BacktestSpec:
+    """A spec from a mapping.
+
+    Raises
+    ------
+    BadInput
+        Naming the first field that is wrong.
+    """
+    try:
+        return BacktestSpec.model_validate(dict(document))
+    except ValueError as error:
+        first = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
+        raise BadInput(".".join(str(part) for part in first["loc"]) or "backtest", str(first["msg"])) from None
+
+
+def new_run_id() -> str:
+    """An id of 17 characters that sorts by time."""
+    return f"{now_ms():011x}{secrets.token_hex(3)}"
+
+
+def _execute(home: Path, spec: BacktestSpec, run_id: str, report: Progress) -> tuple[StoredRun, Result]:
+    report(0.0, f"loading bars for {spec.strategy}")
+    chosen = strategy(spec.strategy)
+    bar_set, bars, conversion = _load_bars(home, spec)
+    dataset_id, answers = None, None
+    if spec.model_id is not None:
+        report(0.1, f"asking model {spec.model_id} about {len(bars):,} bars")
+        dataset_id = _dataset_of(home, spec.model_id, bar_set)
+        answers = probabilities(home, spec.model_id, bars)
+    report(0.4, f"running {chosen.title} over {len(bars):,} bars")
+    result = run_backtest(
+        chosen,
+        spec.params,
+        bars,
+        instrument=instrument(bar_set.symbol),
+        account=spec.account,
+        costs=spec.costs,
+        sizing=spec.sizing,
+        limits=spec.limits,
+        policy=spec.policy,
+        probabilities=answers,
+        conversion=conversion,
+    )
+    report(0.9, f"storing {len(result.trades)} trades", trades=len(result.trades))
+    run = StoredRun(
+        id=run_id,
+        name=spec.name or f"{chosen.title} on {bar_set.symbol} {bar_set.timeframe}",
+        source="sequence",
+        strategy=chosen.name,
+        params=result.params,
+        symbol=bar_set.symbol,
+        timeframe=bar_set.timeframe,
+        bar_set_id=bar_set.id,
+        dataset_id=dataset_id,
+        model_id=spec.model_id,
+        policy=spec.policy,
+        currency=spec.account.currency,
+        spec=spec.model_dump(mode="json"),
+        stats=result.stats,
+        total_return=result.stats["total_return"],
+        sharpe=result.stats["sharpe"],
+        max_drawdown=result.stats["max_drawdown"],
+        trades=result.stats["trades"],
+        start_ms=bar_set.start_ms,
+        end_ms=bar_set.end_ms,
+        code_version=code_version(),
+        created_ms=now_ms(),
+    )
+    store = BacktestStore.open(home)
+    try:
+        return store.add(run, result.trades, result.equity), result
+    finally:
+        store.close()
+
+
+def _load_bars(home: Path, spec: BacktestSpec) -> tuple[BarSet, pd.DataFrame, dict[str, pd.DataFrame]]:
+    store = PipelineStore.open(home)
+    try:
+        bar_set = store.bar_set(spec.bar_set_id)
+        conversion = {store.bar_set(other).symbol: store.load_bars(other) for other in spec.conversion_bar_set_ids}
+        return bar_set, store.load_bars(bar_set.id), conversion
+    finally:
+        store.close()
+
+
+def _dataset_of(home: Path, model_id: str, bar_set: BarSet) -> str:
+    """The dataset that the model was trained on; `BadInput` where the model speaks about another symbol."""
+    store = ModelStore.open(home)
+    try:
+        model = store.get(model_id)
+    finally:
+        store.close()
+    if (model.symbol, model.timeframe) != (bar_set.symbol, bar_set.timeframe):
+        raise BadInput("model_id", f"model {model_id} is of {model.symbol} {model.timeframe}, the bars are {bar_set.symbol} {bar_set.timeframe}")
+    return model.dataset_id
+
+
+def _run_id(report: Progress) -> str:
+    """The run's id: that of an earlier attempt where a job was interrupted, else a new one."""
+    earlier = getattr(report, "resumed_from", None) or {}
+    run_id = str(earlier.get("run_id") or new_run_id())
+    remember = getattr(report, "checkpoint", None)
+    if remember is not None:
+        remember({"run_id": run_id})
+    return run_id
+
+
+def _note(
+    home: Path, spec: BacktestSpec, run_id: str, state: Literal["done", "failed", "discarded"], metrics: dict[str, Any], digest: str | None
+) -> None:
+    ledger = TrialLedger.open(home)
+    # A retried job that failed before must be able to note its success as well.
+    trial_id = run_id if state == "done" else f"{run_id}-{secrets.token_hex(3)}"
+    try:
+        ledger.append(
+            spec.strategy, spec.strategy, spec.params, spec.bar_set_id, code_version(), "backtest", state, metrics, digest, trial_id=trial_id
+        )
+    finally:
+        ledger.close()
+
+
+def _silent(fraction: float, message: str = "", **metrics: Any) -> None:
+    """No one listens."""

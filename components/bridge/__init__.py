@@ -1,0 +1,67 @@
+"""The mailbox shared with MetaTrader: wire, signatures, ticks in, signals out, reports and account snapshots in. It decides nothing.
+
+Signals are inserted through `components.bridge.issue`, which only the desk imports. `wire`, `answers` and `openapi` are the shapes of the
+HTTP API, for the API itself.
+"""
+
+from components.bridge import answers, openapi, wire
+from components.bridge.client import ApiClient
+from components.bridge.records import (
+    PROTOCOL,
+    JournalEntry,
+    PositionChange,
+    Reconciliation,
+    StoredSignal,
+    SymbolFacts,
+    Terminal,
+    TerminalFacts,
+    WorkingOrder,
+)
+from components.bridge.signing import (
+    ERROR_HEADER,
+    NONCE_HEADER,
+    SERVER_TIME_HEADER,
+    SIGNATURE_HEADER,
+    TIME_HEADER,
+    Unsigned,
+    Verifier,
+    load_or_make_key,
+    sign_request,
+)
+from components.bridge.store import LEASE_MS, REPORT_DUE_MS, Mailbox, Swept
+from components.bridge.ticks import TickArrays, TickRow, TickStore
+from components.bridge.wake import WakeListener, WakeSender
+
+__all__ = [
+    "ERROR_HEADER",
+    "LEASE_MS",
+    "NONCE_HEADER",
+    "PROTOCOL",
+    "REPORT_DUE_MS",
+    "SERVER_TIME_HEADER",
+    "SIGNATURE_HEADER",
+    "TIME_HEADER",
+    "ApiClient",
+    "JournalEntry",
+    "Mailbox",
+    "PositionChange",
+    "Reconciliation",
+    "StoredSignal",
+    "Swept",
+    "SymbolFacts",
+    "Terminal",
+    "TerminalFacts",
+    "TickArrays",
+    "TickRow",
+    "TickStore",
+    "Unsigned",
+    "Verifier",
+    "WakeListener",
+    "WakeSender",
+    "WorkingOrder",
+    "answers",
+    "load_or_make_key",
+    "openapi",
+    "sign_request",
+    "wire",
+]

@@ -1,0 +1,215 @@
+"""A live session: one deployment, from ticks to signals.
+
+At every bar close it runs what a backtest runs, `decide` over all bars from the anchor and then `close_bar` of the step, on the terminal's
+book, and hands the requests to the mailbox. A bar is decided once: its signals carry ids made from the bar, and `decided_bars` remembers it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.base import get_log, now_ms
+from components.bridge import Mailbox, TickStore
+from components.bridge.issue import issue_signals
+from components.desk.mirror import mirror_book, signals_of
+from components.desk.records import DecidedBar, Deployment, TradingState
+from components.desk.store import DeskStore
+from components.execution import POLICIES, close_bar, decision_arrays, no_manage, no_requests, spec_rows
+from components.fx import BAR_COLUMNS, BadInput, Refusal, Refused, conversion_rate, instrument, to_ms
+from components.fx import book as b
+from components.models import ModelStore, probabilities
+from components.pipeline import Bar, BarBuilder, PipelineStore, frame_of_bars
+from components.strategy import Context, strategy
+
+_LOG = get_log("desk")
+_PORTION = 50_000
+
+
+def history_of(home: Path, deployment: Deployment) -> pd.DataFrame:
+    """The bars that come before a deployment's live bars: its bar set from the anchor to `history_until_ms`."""
+    bars = PipelineStore.open(home).load_bars(deployment.spec.bar_set_id)
+    open_ms = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
+    keep = open_ms >= deployment.spec.anchor_ms
+    if deployment.spec.history_until_ms > 0:
+        keep &= open_ms < deployment.spec.history_until_ms
+    return bars.loc[keep, list(BAR_COLUMNS)]
+
+
+def live_rate(symbol: str, currency: str, bid: float) -> float:
+    """Account units per unit of the symbol's profit currency, from its own last bid where that is needed.
+
+    Raises
+    ------
+    BadInput
+        If another pair's price would be needed; such deployments are not supported yet.
+    """
+    return conversion_rate(instrument(symbol).profit_currency, currency, {symbol: bid})
+
+
+class Session:
+    """One armed deployment.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of the platform's databases and artefacts.
+    deployment : Deployment
+    desk, mailbox, ticks
+        The stores that it reads and writes.
+    """
+
+    def __init__(self, home: Path, deployment: Deployment, desk: DeskStore, mailbox: Mailbox, ticks: TickStore) -> None:
+        self.home = home
+        self.deployment = deployment
+        self.desk, self.mailbox, self.ticks = desk, mailbox, ticks
+        self.strategy = strategy(deployment.strategy)
+        self.params = self.strategy.parse(deployment.spec.params)
+        self.instrument = instrument(deployment.symbol)
+        self._specs = spec_rows([self.instrument])
+        self._requests = no_requests(64)
+        model_id = deployment.spec.model_id
+        self._dataset_id = ModelStore.open(home).get(model_id).dataset_id if model_id else None
+        self._frame = history_of(home, deployment)
+        self._history = len(self._frame)
+        self._probabilities: pd.DataFrame | None = None
+        self._builder = BarBuilder(deployment.timeframe, self.instrument.point)
+        self._before: tuple[float, float] | None = None
+        self._newest_ms = 0
+        self._start()
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence number of the last tick that was dealt with."""
+        return self._last_seq
+
+    def catch_up(self) -> int:
+        """Deal with every tick that is stored by now; the last sequence number."""
+        newest = self.ticks.latest(self.deployment.account_id, self.deployment.symbol)
+        self._newest_ms = newest.time_ms if newest else 0
+        while True:
+            batch = self.ticks.since(self.deployment.account_id, self.deployment.symbol, self._last_seq, _PORTION)
+            if len(batch.seq) == 0:
+                return self._last_seq
+            self._take(batch.seq, batch.time_ms, batch.bid, batch.ask)
+
+    def _start(self) -> None:
+        """Start and crash recovery are the same: bars that were decided come from the store, the rest from the ticks behind them."""
+        done = self.desk.bars(self.deployment.id)
+        self._last_seq = done[-1].last_seq if done else 0
+        if done:
+            self._append([Bar(bar.open_ms, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.spread_points) for bar in done])
+
+    def _append(self, bars: list[Bar]) -> None:
+        if len(self._frame) and bars[0].open_ms <= to_ms(self._frame.index[-1]):
+            raise BadInput(
+                "history_until_ms",
+                f"the live bar {bars[0].open_ms} does not come after the history's last, {to_ms(self._frame.index[-1])}; end it earlier",
+            )
+        self._frame = pd.concat((self._frame, frame_of_bars(bars)[list(BAR_COLUMNS)]))
+
+    def _take(self, seq: Any, time_ms: Any, bid: Any, ask: Any) -> None:
+        """Ticks in order: each portion ends with the tick that closes a bar, so that the book is the one before that tick."""
+        open_ms = time_ms - time_ms % self.deployment.timeframe.ms
+        edges = (np.flatnonzero(np.diff(open_ms) > 0) + 1).tolist()
+        if self._builder.forming is not None and open_ms[0] > self._builder.forming.open_ms:
+            edges.insert(0, 0)
+        first = 0
+        for edge in edges:
+            self._collect(time_ms[first:edge], bid[first:edge], ask[first:edge])
+            bars = self._builder.add(time_ms[edge], bid[edge], ask[edge])
+            for bar in bars:
+                last_seq = int(seq[edge - 1]) if edge > 0 else self._last_seq
+                self._close(bar, last_seq, int(time_ms[edge]))
+            self._before = (float(bid[edge]), float(ask[edge]))
+            first = edge + 1
+        self._collect(time_ms[first:], bid[first:], ask[first:])
+        self._last_seq = int(seq[-1])
+
+    def _collect(self, time_ms: Any, bid: Any, ask: Any) -> None:
+        if len(time_ms):
+            self._builder.add(time_ms, bid, ask)
+            self._before = (float(bid[-1]), float(ask[-1]))
+
+    def _close(self, bar: Bar, last_seq: int, market_ms: int) -> None:
+        """Deal with a bar that has just closed; `market_ms` is the time of the tick that closed it."""
+        self._append([bar])
+        state = self.desk.trading_state()
+        outcome, issued, refused, note = "decided", 0, 0, ""
+        if self._newest_ms - market_ms > self.deployment.timeframe.ms:
+            outcome, note = "stale", "found after the market had moved on by more than a bar; nothing was issued"
+        elif state == TradingState.HALTED.value:
+            outcome, note = "halted", "trading is halted"
+        elif self.desk.deployment(self.deployment.id).state != "armed":
+            outcome, note = "idle", "the deployment is not armed"
+        else:
+            try:
+                issued, refused, note = self._decide(bar.open_ms, market_ms, state)
+            except Refused as refusal:
+                refused, note = 1, refusal.message
+        self.desk.add_bar(
+            DecidedBar(
+                self.deployment.id, bar.open_ms, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.spread_points, last_seq, outcome, issued, refused,
+                note, now_ms(),
+            )
+        )  # fmt: skip
+        if issued or refused:
+            _LOG.info("bar_decided", deployment=self.deployment.id, bar_ms=bar.open_ms, issued=issued, refused=refused, note=note)
+
+    def _decide(self, bar_ms: int, market_ms: int, state: str) -> tuple[int, int, str]:
+        if self._was_issued(bar_ms):
+            return 0, 0, "its signals were issued before a restart"
+        bars = self._frame
+        decisions = decision_arrays(self.strategy.decide(bars, Context(self.instrument, self._model_output(bars)), self.params), len(bars))
+        assert self._before is not None
+        bid, ask = self._before
+        terminal = self.mailbox.terminal(self.deployment.account_id).facts
+        if not terminal.is_demo and not self.deployment.spec.allow_real:
+            raise Refused("real_money", f"account {terminal.account_id} trades real money and the deployment does not allow that")
+        if terminal.margin_mode == "netting":
+            self._refuse_company()
+        rate = live_rate(self.deployment.symbol, terminal.currency, bid)
+        open_ms = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
+        book = mirror_book(self.mailbox, self.deployment, np.array([bid, bid + (ask - bid), rate]), open_ms)
+        manage, params = self.strategy.managing(self.params)
+        spec = self.deployment.spec
+        count = close_bar(
+            len(bars) - 1, 0, decisions, *book, self._specs, spec.sizing.as_row(), spec.limits.as_row(), POLICIES["mt5"], manage is not None,
+            manage or no_manage, np.zeros(1) if params is None else params, self._requests,
+        )  # fmt: skip
+        requests = self._requests[:count]
+        signals = signals_of(requests, self.deployment, self.instrument, self.strategy, bar_ms, market_ms, self._dataset_id)
+        if state == TradingState.REDUCING.value:
+            signals = [signal for signal in signals if signal.action != "open"]
+        refusals = [Refusal(int(code)).name.lower() for code in requests[:, b.R_REFUSED] if code != 0]
+        approval = {"id": f"{self.deployment.id}-{bar_ms}", "by": "desk", "state": state, "equity": float(book.account[b.A_EQUITY])}
+        return issue_signals(self.mailbox, signals, approval), len(refusals), ", ".join(refusals)
+
+    def _was_issued(self, bar_ms: int) -> bool:
+        """Whether a process before this one issued this bar's signals and died before it could say so."""
+        latest = self.mailbox.signals(deployment_id=self.deployment.id, limit=1)
+        return bool(latest) and latest[0].signal.bar_ms >= bar_ms
+
+    def _refuse_company(self) -> None:
+        """On a netting account one deployment holds a symbol."""
+        for other in self.desk.deployments():
+            mine = (other.account_id, other.symbol) == (self.deployment.account_id, self.deployment.symbol)
+            if mine and other.state == "armed" and other.created_ms < self.deployment.created_ms:
+                raise Refused("symbol_taken", f"on this netting account deployment {other.id} holds {other.symbol}; disarm one of the two")
+
+    def _model_output(self, bars: pd.DataFrame) -> pd.DataFrame | None:
+        """Probabilities on the index of the bars; each live bar asks for its own row only."""
+        model_id = self.deployment.spec.model_id
+        if not self.strategy.needs_model or model_id is None:
+            return None
+        if self._probabilities is None:
+            self._probabilities = probabilities(self.home, model_id, bars)
+        elif len(self._probabilities) < len(bars):
+            rows = [self._probabilities]
+            for end in range(len(self._probabilities) + 1, len(bars) + 1):
+                rows.append(probabilities(self.home, model_id, bars.iloc[:end], last_only=True))
+            self._probabilities = pd.concat(rows)
+        return self._probabilities

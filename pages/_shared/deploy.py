@@ -1,0 +1,147 @@
+"""Deployments: make one from a backtest or from a strategy, arm and disarm it, hold it against its twin."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from components.base import now_ms
+from components.desk import Deployment, DeploymentSpec, TwinReport, twin_replay
+from components.fx import from_ms
+from components.pipeline import parse_payload
+from components.strategy import strategy as strategy_named
+from pages._shared import stores
+from pages._shared.choices import Document, choose_bars, choose_model, choose_strategy, rules
+from pages._shared.liveness import liveness_of
+from pages._shared.parts import chip, missing, plain, table, told_errors
+from pages._shared.text import age, number, pairs, plural, utc
+
+
+def show() -> None:
+    """Every deployment, and the form for a new one."""
+    deployments = stores.desk().deployments()
+    if not stores.pipeline().bar_sets():
+        missing("There are no bars, so nothing can be deployed.", "Press “Collect” on the page Data Streams.")
+        return
+    with st.expander("Create a deployment", expanded=not deployments, icon=":material/add:"):
+        _create()
+    if not deployments:
+        missing("Nothing is deployed.", "Press “Create deployment” above; it trades once it is armed and its terminal sends ticks.")
+    for one in deployments:
+        _deployment(one)
+
+
+def _create() -> None:
+    runs = [run for run in stores.backtests().runs(50) if run.source == "sequence"]
+    start = st.segmented_control("start from", ["a strategy", "a backtest"], default="a strategy", required=True, key="deploy.start")
+    given: Document = {}
+    if start == "a backtest":
+        if not runs:
+            missing("There is no backtest to start from.", "Press “Run backtest” on the page FX Analytics.")
+            return
+        by_id = {run.id: run for run in runs}
+        run = by_id[
+            st.selectbox("backtest", list(by_id), format_func=lambda id: f"{by_id[id].name} · {by_id[id].total_return:+.2%} · {id}", key="deploy.run")
+        ]
+        chosen, bar_set_id, model_id, given = strategy_named(run.strategy), str(run.bar_set_id), run.model_id, {**run.spec, "params": run.params}
+    else:
+        left, right = st.columns(2)
+        with left:
+            chosen = choose_strategy("deploy")
+            model_id = choose_model(chosen, "deploy")
+        with right:
+            bar_set_id = choose_bars("deploy")
+    key = f"deploy.{run.id}" if given else "deploy.new"
+    with st.form(f"{key}.{chosen.name}", border=False):
+        account = st.text_input("account", placeholder="the account's number or name, as its terminal tells it", key="deploy.account")
+        answers = rules(chosen, key, given)
+        real = st.checkbox("allow an account with real money", key="deploy.real")
+        if st.form_submit_button("Create deployment", type="primary", icon=":material/add:"):
+            bars = stores.pipeline().bar_set(bar_set_id)
+            document = {
+                "account_id": account.strip(),
+                "symbol": bars.symbol,
+                "timeframe": bars.timeframe,
+                "strategy": chosen.name,
+                "bar_set_id": bar_set_id,
+            }
+            with told_errors():
+                made = stores.desk().create(parse_payload(DeploymentSpec, {**document, **answers, "model_id": model_id, "allow_real": real}))
+                st.toast(f"Deployment {made.id} is made; arm it to let it trade.")
+                st.rerun()
+
+
+def _deployment(one: Deployment) -> None:
+    live = liveness_of(one)
+    with st.container(border=True):
+        words, state, press = st.columns([6, 1.2, 4], vertical_alignment="center")
+        words.markdown(
+            f"**{strategy_named(one.strategy).title}** on account **{plain(one.account_id)}** · {one.symbol} {one.spec.timeframe} · `{one.id}`"
+        )
+        with state:
+            chip(one.state)
+        with press, st.container(horizontal=True):
+            if one.state == "armed":
+                if st.button("Disarm", key=f"disarm.{one.id}", icon=":material/toggle_off:", width="stretch"):
+                    stores.desk().disarm(one.id, "a person disarmed it on the dashboard")
+                    st.rerun()
+            elif st.button("Arm", key=f"arm.{one.id}", icon=":material/toggle_on:", width="stretch", type="primary"):
+                stores.desk().arm(one.id)
+                st.rerun()
+            wants_twin = st.button(
+                "Twin replay",
+                key=f"twin.{one.id}",
+                icon=":material/compare_arrows:",
+                width="stretch",
+                help="run the step over the same ticks and compare, one to one",
+            )
+        if one.note:
+            st.caption(f"Note: {plain(one.note)}")
+        sizing = (
+            f"{one.spec.sizing.risk_fraction:.2%} of equity at risk" if one.spec.sizing.mode == "risk" else f"{one.spec.sizing.fixed_lots:g} lots"
+        )
+        model = f" · model {one.spec.model_id}" if one.spec.model_id else ""
+        st.caption(plain(f"{pairs(one.spec.params)} · {sizing}, at most {one.spec.limits.max_risk_fraction:.2%}{model} · made {utc(one.created_ms)}"))
+        bar = (
+            f"last bar dealt with {utc(live.bar_ms, False)} ({live.outcome}), {age(live.decided_ms, now_ms())}"
+            if live.bar_ms
+            else "no bar dealt with yet"
+        )
+        st.caption(f"{live.word} · {bar}")
+        if wants_twin:
+            with st.spinner("replaying the ticks through the step …"), told_errors():
+                st.session_state[f"twin.report.{one.id}"] = twin_replay(stores.home(), one.id)
+        report = st.session_state.get(f"twin.report.{one.id}")
+        if report is not None:
+            _twin(report)
+
+
+def _twin(report: TwinReport) -> None:
+    counts = f"signals {report.signals_equal:,} of {max(report.signals_twin, report.signals_live):,} equal, fills {report.fills_equal:,} of {max(report.fills_twin, report.fills_live):,} equal"
+    over = f"over {plural(report.ticks, 'tick')} and {plural(report.bars, 'bar')}, {plural(report.trades, 'trade')}"
+    profit = f"profit of the twin {number(report.profit_twin, 2, sign=True)}, live {number(report.profit_live, 2, sign=True)} (account currency)"
+    exits = ", ".join(f"{name.lower().replace('_', ' ')} {count}" for name, count in report.exits.items())
+    if report.is_equal:
+        st.success(plain(f"Live equals its twin, one to one: {counts} {over}. Exits: {exits or 'none'}. {profit}."), icon=":material/check:")
+        return
+    st.warning(
+        plain(f"Live and its twin differ in {plural(len(report.differences), 'place')}: {counts} {over}. {profit}."), icon=":material/warning:"
+    )
+    rows = [
+        {"what": one.what, "time (UTC)": _time_of(one.twin or one.live), "twin": _row_words(one.twin), "live": _row_words(one.live)}
+        for one in report.differences[:200]
+    ]
+    table(pd.DataFrame(rows), f"differences.{report.deployment_id}", most_rows=6)
+
+
+def _time_of(row: tuple[object, ...] | None) -> str:
+    return "–" if row is None else f"{from_ms(int(str(row[0]))):%Y-%m-%d %H:%M:%S}"
+
+
+def _row_words(row: tuple[object, ...] | None) -> str:
+    if row is None:
+        return "nothing"
+    words = []
+    for value in row[1:]:
+        words.append(f"{value:g}" if isinstance(value, float) else str(value))
+    return " ".join(words)

@@ -1,0 +1,114 @@
+"""A platform with first data, made by the real rooms; run as ``python seed.py HOME``."""
+
+from __future__ import annotations
+
+import os
+
+for name, value in {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}.items():
+    os.environ[name] = value
+
+import sys
+from pathlib import Path
+
+from components.backtest import compare, execute_backtest, import_backtest
+from components.base import now_ms
+from components.bridge import Mailbox, TerminalFacts, TickStore
+from components.bridge.issue import issue_signals
+from components.desk import DeploymentSpec, DeskStore
+from components.fx import AccountSnapshot, BadInput, Report, Signal, Tick
+from components.jobs import JobStore, read_hardware
+from components.models import ModelStore
+from components.pipeline import DatasetRecipe, PipelineStore, build_dataset, collect
+from components.strategy import catalogue
+from components.training import train
+
+ACCOUNT = "demo-1"
+HOUR = 3_600_000
+
+
+def seed(home: Path) -> None:
+    """Prices, dataset, model, backtests, a comparison, deployments, ticks, signals and positions."""
+    bars = collect(home, "sample", "EURUSD", "H1")
+    dataset = build_dataset(home, bars.id, DatasetRecipe())
+    model = train(home, {"dataset_id": dataset.id, "folds": 3, "rounds": 40})
+    runs = [
+        execute_backtest(home, {"strategy": one.name, "bar_set_id": bars.id, "model_id": model["model_id"] if one.needs_model else None})
+        for one in catalogue()
+    ]
+    compare(home, [run.id for run in runs], "sharpe")
+    _a_failed_trial(home, bars.id)
+    _an_import(home)
+    _jobs(home)
+    _live(home, bars.id, model["model_id"])
+
+
+def _a_failed_trial(home: Path, bar_set_id: str) -> None:
+    try:
+        execute_backtest(home, {"strategy": "sma_cross", "bar_set_id": bar_set_id, "params": {"fast": 50, "slow": 20}})
+    except BadInput:
+        return
+    raise AssertionError("a fast average that is slower than the slow one was accepted")
+
+
+def _an_import(home: Path) -> None:
+    trades = [
+        {"entry_time": "2017-05-02T09:00:00Z", "exit_time": "2017-05-02T15:00:00Z", "side": 1, "lots": 0.1, "entry_price": 1.09, "exit_price": 1.092, "profit": 20.0},
+        {"entry_time": "2017-05-03T09:00:00Z", "exit_time": "2017-05-03T15:00:00Z", "side": -1, "lots": 0.1, "entry_price": 1.09, "exit_price": 1.093, "profit": -30.0},
+    ]  # fmt: skip
+    import_backtest(home, {"name": "other program", "symbol": "EURUSD", "strategy": "unknown", "trades": trades, "balance": 10_000.0, "currency": "USD"})
+
+
+def _jobs(home: Path) -> None:
+    jobs = JobStore.open(home)
+    for _ in range(30):
+        jobs.record_hardware(read_hardware(home, 0.01))
+    failed = jobs.submit("train", {"dataset_id": "missing"})
+    jobs.claim_job("seed", ["train"])
+    jobs.fail(failed.id, "seed", "there is no dataset 'missing'\nTraceback (most recent call last): …")
+    done = jobs.submit("collect", {"source": "sample", "symbol": "EURUSD", "timeframe": "H1"})
+    jobs.claim_job("seed", ["collect"])
+    jobs.heartbeat(done.id, "seed", 1.0, "5,000 bars kept")
+    jobs.finish(done.id, "seed", {})
+
+
+def _live(home: Path, bar_set_id: str, model_id: str) -> None:
+    desk, mailbox, ticks = DeskStore.open(home), Mailbox.open(home), TickStore.open(home)
+    specs = [{"strategy": one.name, "model_id": model_id if one.needs_model else None} for one in catalogue()]
+    made = [
+        desk.create(DeploymentSpec(account_id=f"demo-{number}", symbol="EURUSD", bar_set_id=bar_set_id, **spec))
+        for number, spec in enumerate(specs, start=1)
+    ]
+    for one in made[:2]:
+        desk.arm(one.id)
+    mailbox.hello(TerminalFacts(ACCOUNT, "USD", 30.0, "hedging", True, "replay", name="simulated terminal"))
+    closes = PipelineStore.open(home).load_bars(bar_set_id).tail(200)
+    start_ms = int(closes.index.as_unit("ms").asi8[0])
+    prices = closes["close"].to_numpy()
+    ticks.append(ACCOUNT, [Tick("EURUSD", start_ms + HOUR * i, float(price), float(price) + 0.0001, i + 1) for i, price in enumerate(prices)])
+    for i, price in enumerate(prices):
+        equity = 10_000.0 + 10_000 * (float(price) - float(prices[0]))
+        mailbox.record_positions(AccountSnapshot(ACCOUNT, start_ms + HOUR * i, "USD", 10_000.0, round(equity, 2), 33.0, 30.0, "hedging"), [], [], {})
+    now = start_ms + HOUR * len(prices)
+    signals = [
+        Signal(f"{made[0].id}-{n}", ACCOUNT, made[0].id, "open", "EURUSD", 1 if n % 2 else -1, stop=1.22, target=1.25, lots=0.1 * n, strategy="sma_cross",
+               params=made[0].params_json, bar_ms=now - HOUR * n, reason=1, reason_text="the fast average crossed above the slow one", created_ms=now)
+        for n in range(1, 5)
+    ]  # fmt: skip
+    issue_signals(mailbox, signals, {"by": "seed"})
+    leased = mailbox.lease_pending(ACCOUNT, "lease-1", 2)
+    for number, signal in enumerate(leased, start=1):
+        mailbox.acknowledge(signal.id, ACCOUNT)
+        mailbox.record_reports(
+            [
+                Report(f"r{number}", ACCOUNT, "filled", now, "EURUSD", signal.id, ticket=number, position_ticket=number, side=signal.side,
+                       lots=signal.lots, price=float(prices[-1]), stop=signal.stop, target=signal.target)
+            ]
+        )  # fmt: skip
+    mailbox.record_reports([Report("r9", ACCOUNT, "closed", now + 60_000, "EURUSD", position_ticket=2, side=leased[1].side, lots=leased[1].lots,
+                                   price=1.25, profit=12.5, exit_kind=2, level=1.25)])  # fmt: skip
+
+
+if __name__ == "__main__":
+    began = now_ms()
+    seed(Path(sys.argv[1]))
+    print(f"seeded in {(now_ms() - began) / 1000:.1f} s; models: {len(ModelStore.open(Path(sys.argv[1])).list())}")

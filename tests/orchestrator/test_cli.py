@@ -1,0 +1,193 @@
+"""The command line as a person and a program use it: real processes, their answers and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.base import ROOT
+from components.fx import BadInput
+from components.jobs import JobStore
+from components.orchestrator import PlatformStore, job_functions
+from components.orchestrator.cli_output import chosen, plain
+
+
+class Command:
+    """`sequence` on a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.environment = {**os.environ, "SEQUENCE_HOME": str(home)}
+
+    def __call__(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "components", *arguments)
+        return subprocess.run(command, cwd=ROOT, env=self.environment, input=text, capture_output=True, text=True, timeout=120, check=False)
+
+    def json(self, *arguments: str) -> Any:
+        done = self(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen((sys.executable, "-m", "components", *arguments), cwd=ROOT, env=self.environment, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def sequence(home: Path) -> Command:
+    return Command(home)
+
+
+@pytest.fixture
+def worker(sequence: Command) -> Iterator[subprocess.Popen[bytes]]:
+    process = sequence.start("worker")
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def test_help_names_every_command_in_half_a_second(sequence: Command) -> None:
+    sequence("--help")
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = sequence("--help")
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.5
+    assert done.returncode == 0
+    wanted = "up down status migrate first-data hardware collect bars quality dataset jobs worker train models strategies backtest compare ledger"
+    for name in (*wanted.split(), *["deploy", "halt", "resume", "signals", "twin", "desk", "api", "dashboard", "terminal"]):
+        assert f" {name} " in done.stdout, name
+
+
+def test_an_empty_platform_answers_every_question(sequence: Command) -> None:
+    assert sequence.json("jobs", "list") == []
+    assert sequence.json("models", "list") == []
+    assert sequence.json("bars", "list") == []
+    assert sequence.json("dataset", "list") == []
+    assert sequence.json("ledger") == []
+    assert sequence.json("signals") == []
+    status = sequence.json("status")
+    assert (status["processes"], status["first_data"], status["supervisor_pid"]) == ([], [], None)
+    assert sequence("status").stdout.startswith("The platform does not run on")
+    assert "No jobs yet." in sequence("jobs", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("jobs", "show", "nothing"), 3, "there is no job 'nothing'"),
+        (("quality", "nothing"), 3, "there is no bar set 'nothing'"),
+        (("quality",), 3, "no bars are collected yet; begin with: sequence collect"),
+        (("train",), 3, "no dataset is built yet; begin with: sequence dataset build"),
+        (("models", "show", "nothing"), 3, "nothing"),
+        (("collect", "--source", "moon"), 2, "source: 'moon' is unknown"),
+        (("collect", "--timeframe", "H7"), 2, "timeframe: 'H7' is unknown"),
+        (("jobs", "submit", "dig"), 2, "kind: 'dig' is unknown; use one of collect, dataset, train, backtest"),
+        (("jobs", "submit", "collect", "--payload", "{"), 2, "payload: is not JSON"),
+        (("jobs", "submit", "collect", "--payload", "[1]"), 2, "payload"),
+        (("jobs", "list", "--state", "lost"), 2, "state: 'lost' is unknown"),
+        (("signals", "--state", "lost"), 2, "state: 'lost' is unknown"),
+        (("train", "--dataset", "x", "--set", "folds"), 2, "set: 'folds' is not name=value"),
+        (("jobs", "list", "--limit", "0"), 2, "--limit"),
+        (("no-such-command",), 2, "no-such-command"),
+        (("down",), 3, "no platform runs on"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence_with_the_exit_code_of_its_kind(
+    sequence: Command, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    done = sequence(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_from_prices_to_a_model_on_the_command_line(sequence: Command) -> None:
+    collected = sequence.json("collect")
+    assert collected["rows"] == 5000
+    assert sequence.json("collect")["bar_set_id"] == collected["bar_set_id"]
+    assert sequence.json("quality")["score"] == collected["quality_score"]
+    built = sequence.json("dataset", "build", "--set", "train_fraction=0.6")
+    assert sequence.json("dataset", "show", built["dataset_id"])["recipe"]["train_fraction"] == 0.6
+    trained = sequence.json("train", "--set", "folds=2", "--set", "rounds=10")
+    assert [model["id"] for model in sequence.json("models", "list")] == [trained["model_id"]]
+    assert {trial["kind"] for trial in sequence.json("ledger")} == {"cv_fold", "holdout"}
+    assert collected["bar_set_id"] in sequence("bars", "list").stdout
+
+
+def test_a_queued_job_is_done_by_a_worker_and_watched(sequence: Command, worker: subprocess.Popen[bytes]) -> None:
+    job = sequence.json("collect", "--queue")
+    assert job["state"] == "queued"
+    done = sequence("jobs", "watch", job["id"], "--json")
+    assert (done.returncode, json.loads(done.stdout)["result"]["rows"]) == (0, 5000)
+    assert "collect" in done.stderr
+    wrong = sequence.json("jobs", "submit", "dataset", "--payload", '{"bar_set_id": "nothing"}')
+    done = sequence("jobs", "watch", wrong["id"])
+    assert (done.returncode, f"job {wrong['id']} failed: there is no bar set 'nothing'" in done.stderr) == (1, True)
+    worker.terminate()
+    assert worker.wait(timeout=5) == 0
+    waiting = sequence.json("collect", "--queue")
+    assert sequence.json("jobs", "cancel", waiting["id"])["state"] == "cancelled"
+
+
+def test_readings_of_the_machine_have_no_gpu_as_a_normal_answer(sequence: Command) -> None:
+    reading = sequence.json("hardware")
+    assert reading["cores"] >= 1
+    assert reading["gpus"] or reading["gpu_note"]
+    assert sequence.json("hardware", "--history", "5") == []
+
+
+def test_a_job_names_the_field_that_is_missing(home: Path) -> None:
+    from components.jobs import Progress
+
+    functions = job_functions(home)
+    assert sorted(functions) == ["backtest", "collect", "dataset", "train"]
+    for kind, field in (("collect", "source"), ("dataset", "bar_set_id"), ("train", "dataset_id"), ("backtest", "strategy")):
+        with pytest.raises(BadInput, match=field):
+            functions[kind]({}, Progress())
+
+
+def test_the_steps_of_the_first_data_are_kept(home: Path) -> None:
+    store = PlatformStore.open(home)
+    store.begin_step("collect", "waiting", "job-1")
+    assert (store.steps()[0].state, store.steps()[0].job_id) == ("running", "job-1")
+    store.end_step("collect", "done", "5,000 bars", {"bar_set_id": "b"})
+    store.begin_step("quality", "")
+    step = store.step("collect")
+    assert step is not None
+    assert (step.state, step.message, step.result) == ("done", "5,000 bars", {"bar_set_id": "b"})
+    assert [step.name for step in store.steps()] == ["collect", "quality"]
+
+
+def test_pairs_are_read_as_json_where_they_can_be() -> None:
+    assert chosen(["fast=10", "edge=0.5", "name=a=b", 'target={"horizon_bars": 4}', "on=true"], "set") == {
+        "fast": 10,
+        "edge": 0.5,
+        "name": "a=b",
+        "target": {"horizon_bars": 4},
+        "on": True,
+    }
+    with pytest.raises(BadInput, match="param: '=3' is not name=value"):
+        chosen(["=3"], "param")
+
+
+def test_an_answer_has_no_nan_and_no_object_that_json_lacks(home: Path) -> None:
+    import numpy as np
+    import pandas as pd
+
+    job = JobStore.open(home).submit("collect", {})
+    document = plain(
+        {"nan": float("nan"), "array": np.array([1.0, np.inf]), "job": job, "frame": pd.DataFrame({"a": [1]}), "path": home, "one": np.int64(3)}
+    )
+    assert (document["nan"], document["array"], document["path"], document["one"]) == (None, [1.0, None], str(home), 3)
+    assert document["job"]["kind"] == "collect"
+    assert document["frame"] == [{"index": 0, "a": 1}]
+    json.dumps(document)

@@ -1,0 +1,105 @@
+"""The first data with a real worker: every step once, whatever interrupts it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.backtest import BacktestStore
+from components.base import Settings
+from components.desk import DeskStore
+from components.fx import NotFound, Refused, Unavailable, to_ms
+from components.jobs import JobStore, run_worker
+from components.ledger import TrialLedger
+from components.models import ModelStore
+from components.orchestrator import FIRST_DATA_STEPS, PlatformStore, has_first_data, job_functions, load_first_data, migrate_stores
+from components.orchestrator import first_data as module
+from components.orchestrator.demo import Pace, demo_accounts, run_terminals
+from components.pipeline import PipelineStore
+
+
+@pytest.fixture
+def worker(home: Path) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=run_worker, args=(JobStore.open(home), job_functions(home)), kwargs={"name": "test", "stop": stop, "poll_s": 0.05}
+    )
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def test_the_first_data_is_complete_and_loaded_once(home: Path, worker: None) -> None:
+    settings = Settings(home=home)
+    migrate_stores(home)
+    assert not has_first_data(home)
+    shown: list[tuple[str, float, str]] = []
+    first = load_first_data(settings, lambda *told: shown.append(told))
+    assert has_first_data(home)
+    assert [step for step, fraction, _ in shown if fraction == 1.0] == list(FIRST_DATA_STEPS)
+    assert [step.name for step in PlatformStore.open(home).steps()] == list(FIRST_DATA_STEPS)
+
+    runs = {run.id: run for run in BacktestStore.open(home).runs(10)}
+    assert set(runs) == set(first.run_ids)
+    assert {run.strategy for run in runs.values()} == set(module.DEMO_STRATEGIES)
+    assert all(run.trades > 0 for run in runs.values())
+    assert len(BacktestStore.open(home).comparisons(10)) == 1
+    model = ModelStore.open(home).get(first.model_id)
+    bars = PipelineStore.open(home).load_bars(first.bar_set_id)
+    deployments = DeskStore.open(home).deployments()
+    assert [deployment.id for deployment in deployments] == list(first.deployment_ids)
+    for deployment in deployments:
+        assert deployment.state == "armed"
+        assert deployment.spec.history_until_ms == to_ms(bars.index[-module.REPLAY_BARS])
+        assert deployment.spec.history_until_ms > model.trained_until_ms, "what is replayed must be out of the model's sample"
+
+    jobs, trials = len(JobStore.open(home).list()), TrialLedger.open(home).count()
+    shown.clear()
+    assert load_first_data(settings, lambda *told: shown.append(told)) == first
+    assert shown == []
+    assert (len(JobStore.open(home).list()), TrialLedger.open(home).count()) == (jobs, trials)
+
+    assert demo_accounts(settings) == ["demo-1", "demo-2", "demo-3", "demo-4"]
+
+
+def test_an_interrupted_step_waits_for_its_own_job(home: Path) -> None:
+    jobs = JobStore.open(home)
+    job = jobs.submit("collect", {"source": "sample", "symbol": "EURUSD", "timeframe": "H1"})
+    PlatformStore.open(home).begin_step("collect", "waiting for the worker", job.id)
+    claimed = jobs.claim_job("worker", ["collect"])
+    assert claimed is not None
+    jobs.fail(claimed.id, "worker", "the disk is full\nTraceback …")
+    with pytest.raises(Unavailable, match=r"the first data stopped at 'collect': the disk is full$"):
+        load_first_data(Settings(home=home), lambda *_: None)
+    step = PlatformStore.open(home).step("collect")
+    assert step is not None
+    assert (step.state, step.message) == ("failed", "the disk is full")
+    assert len(jobs.list()) == 1
+
+
+def test_a_missing_worker_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WORKER_PATIENCE_S", 0.3)
+    with pytest.raises(Unavailable, match="no worker takes the job of 'collect'; start one with: sequence worker"):
+        load_first_data(Settings(home=home), lambda *_: None)
+
+
+def test_a_terminal_without_a_deployment_is_refused(home: Path) -> None:
+    settings = Settings(home=home)
+    with pytest.raises(NotFound, match="there are no demo deployments"):
+        demo_accounts(settings)
+    with pytest.raises(NotFound, match="account 'x' has no deployment"):
+        run_terminals(settings, ["x"], Pace(), threading.Event())
+
+
+def test_deployments_with_different_replays_on_one_account_are_refused(home: Path) -> None:
+    from components.desk import DeploymentSpec
+
+    desk = DeskStore.open(home)
+    for until_ms in (1, 2):
+        desk.create(DeploymentSpec(account_id="a", symbol="EURUSD", strategy="sma_cross", bar_set_id="b", history_until_ms=until_ms))
+    with pytest.raises(Refused, match="differ in symbol or history"):
+        run_terminals(Settings(home=home), ["a"], Pace(), threading.Event())
