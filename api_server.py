@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -9,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -20,9 +21,8 @@ from flask_cors import CORS
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server as Granian
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pydantic import BaseModel
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from components.base import Settings, configure_log, get_log, load_settings, now_ms
 from components.bridge import (
@@ -32,82 +32,25 @@ from components.bridge import (
     SERVER_TIME_HEADER,
     SIGNATURE_HEADER,
     TIME_HEADER,
+    Bridge,
     Mailbox,
     StoredSignal,
-    TickRow,
     TickStore,
     Unsigned,
     Verifier,
-    WakeSender,
     answers,
     load_or_make_key,
     openapi,
+    shapes,
     wire,
 )
 from components.fx import BadInput, NotFound, PlatformError, SignalState, Unavailable
 
 LARGEST_BODY_BYTES = 2 * 1024 * 1024
-SYNC_WAIT_S = 10.0
-SWEEP_EVERY_S = 1.0
 BLOCKING_THREADS = 24
 STOP_WITHIN_S = 3
-COMMIT_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 ROUTES: list[openapi.Route] = []
 _LOG = get_log("api")
-
-
-class Metrics:
-    """What Prometheus may ask."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter("sequence_http_requests", "Requests by route and status", ["route", "status"], registry=self.registry)
-        self.ticks = Counter("sequence_ticks_accepted", "Ticks that were answered as stored", registry=self.registry)
-        self.signals = Gauge("sequence_signals", "Signals by state", ["state"], registry=self.registry)
-        self.commits = Histogram("sequence_tick_commit_seconds", "Commits of ticks", buckets=COMMIT_BUCKETS_S, registry=self.registry)
-
-    def committed(self, ticks: int, seconds: float) -> None:
-        """A commit of ticks ended."""
-        self.commits.observe(seconds)
-
-
-@dataclass
-class Parts:
-    """What the routes work with."""
-
-    settings: Settings
-    metrics: Metrics
-    mailbox: Mailbox
-    ticks: TickStore
-    wake: WakeSender
-    verifier: Verifier
-    started_ms: int
-    known_accounts: set[str] = field(default_factory=set)
-    closing: threading.Event = field(default_factory=threading.Event)
-
-    def require_account(self, account_id: str) -> None:
-        """Raise NotFound unless the account's terminal has said hello."""
-        if account_id not in self.known_accounts:
-            self.mailbox.terminal(account_id)
-            self.known_accounts.add(account_id)
-
-    def sweep_until_closed(self) -> None:
-        """Look for overdue signals once a second."""
-        while not self.closing.wait(SWEEP_EVERY_S):
-            try:
-                swept = self.mailbox.sweep()
-            except Exception as error:  # the edge of this thread: a busy store now is no reason to stop looking
-                _LOG.exception("sweep_failed", error=str(error))
-            else:
-                if swept.unknown or swept.expired:
-                    _LOG.warning("signals_overdue", unknown=swept.unknown, expired=swept.expired)
-
-    def close(self) -> None:
-        """Answer who waits, write what waits, close the stores."""
-        self.closing.set()
-        self.wake.close()
-        self.ticks.close()
-        self.mailbox.close()
 
 
 def route(method: str, path: str, summary: str, **shapes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -121,187 +64,174 @@ def route(method: str, path: str, summary: str, **shapes: Any) -> Callable[[Call
 
 
 @route("GET", "/api/v1/health", "Whether the API is up and its stores answer", answer=answers.HealthAnswer, is_signed=False)
-def health(parts: Parts, _sent: None) -> dict[str, Any]:
-    parts.mailbox.must_reconcile("")
-    parts.ticks.watermarks("")
-    times = {"server_time_ms": now_ms(), "started_ms": parts.started_ms}
-    return {"status": "ok", **times, "is_desk_connected": parts.wake.is_connected}
+def health(bridge: Bridge, _sent: None) -> dict[str, Any]:
+    bridge.mailbox.must_reconcile("")
+    bridge.ticks.watermarks("")
+    times = {"server_time_ms": now_ms(), "started_ms": bridge.started_ms}
+    return {"status": "ok", **times, "is_desk_connected": bridge.wake.is_connected}
 
 
 @route("GET", "/api/v1/openapi.json", "This API for programs, as OpenAPI", is_signed=False)
-def openapi_json(_parts: Parts, _sent: None) -> dict[str, Any]:
-    return openapi.openapi_document(ROUTES, _version())
+def openapi_json(_bridge: Bridge, _sent: None) -> dict[str, Any]:
+    return _document()
 
 
 @route("GET", "/api/v1/docs", "This API for people", is_signed=False, media_type="text/html")
-def docs(_parts: Parts, _sent: None) -> str:
-    return openapi.docs_page(openapi.openapi_document(ROUTES, _version()))
+def docs(_bridge: Bridge, _sent: None) -> str:
+    return openapi.docs_page(_document())
 
 
 @route("GET", "/metrics", "Figures for Prometheus", is_signed=False, media_type="text/plain")
-def metrics(parts: Parts, _sent: None) -> str:
-    for state, number in parts.mailbox.counts().items():
-        parts.metrics.signals.labels(state.value).set(number)
-    return generate_latest(parts.metrics.registry).decode()
+def metrics(bridge: Bridge, _sent: None) -> str:
+    return bridge.figures()
 
 
-@route("POST", "/api/v1/hello", "A terminal says who it is", body=wire.HelloPost, answer=answers.HelloAnswer)
-def hello(parts: Parts, sent: wire.HelloPost) -> dict[str, Any]:
-    must_reconcile = parts.mailbox.hello(wire.facts_of(sent))
-    watermarks = parts.ticks.watermarks(sent.account_id)
+@route("POST", "/api/v1/hello", "A terminal says who it is", body=shapes.HelloPost, answer=answers.HelloAnswer)
+def hello(bridge: Bridge, sent: shapes.HelloPost) -> dict[str, Any]:
+    must_reconcile = bridge.mailbox.hello(wire.facts_of(sent))
+    watermarks = bridge.ticks.watermarks(sent.account_id)
     return {"protocol": PROTOCOL, "server_time_ms": now_ms(), "reconcile": must_reconcile, "watermarks": watermarks}
 
 
-@route("POST", "/api/v1/tick", "Store one tick", body=wire.TickPost, answer=answers.TicksAnswer)
-def post_tick(parts: Parts, sent: wire.TickPost) -> dict[str, Any]:
-    return _store_ticks(parts, sent.account_id, [wire.tick_row(sent)], sent.sync)
+@route("POST", "/api/v1/tick", "Store one tick", body=shapes.TickPost, answer=answers.TicksAnswer)
+def post_tick(bridge: Bridge, sent: shapes.TickPost) -> dict[str, Any]:
+    return _stored_ticks(bridge.store_ticks(sent.account_id, [wire.tick_row(sent)], sent.sync))
 
 
-@route("POST", "/api/v1/ticks", "Store up to 5,000 ticks", body=wire.TicksPost, answer=answers.TicksAnswer)
-def post_ticks(parts: Parts, sent: wire.TicksPost) -> dict[str, Any]:
-    return _store_ticks(parts, sent.account_id, wire.tick_rows(sent.ticks), sent.sync)
+@route("POST", "/api/v1/ticks", "Store up to 5,000 ticks", body=shapes.TicksPost, answer=answers.TicksAnswer)
+def post_ticks(bridge: Bridge, sent: shapes.TicksPost) -> dict[str, Any]:
+    return _stored_ticks(bridge.store_ticks(sent.account_id, wire.tick_rows(sent.ticks), sent.sync))
 
 
-def _store_ticks(parts: Parts, account_id: str, rows: list[TickRow], is_sync: bool) -> dict[str, Any]:
-    parts.require_account(account_id)
-    accepted = parts.ticks.append_rows(account_id, rows)
-    parts.metrics.ticks.inc(accepted)
-    highest: dict[str, int] = {}
-    for row in rows:
-        highest[row[0]] = max(row[1], highest.get(row[0], 0))
-    for symbol, seq in highest.items():
-        parts.wake.send(account_id, symbol, seq)
-    reached = [parts.wake.wait_processed(account_id, symbol, seq, SYNC_WAIT_S) for symbol, seq in highest.items()] if is_sync else [None]
-    last = parts.wake.processed(account_id, rows[-1][0])
-    return {"accepted": accepted, "watermark": None if None in reached else last}
+def _stored_ticks(stored: tuple[int, int | None]) -> dict[str, Any]:
+    return {"accepted": stored[0], "watermark": stored[1]}
 
 
-@route("GET", "/api/v1/ticks/latest", "The newest tick of a symbol", query=wire.FeedQuery, answer=answers.TickAnswer)
-def latest_tick(parts: Parts, sent: wire.FeedQuery) -> dict[str, Any]:
-    parts.require_account(sent.account_id)
-    tick = parts.ticks.latest(sent.account_id, sent.symbol)
+@route("GET", "/api/v1/ticks/latest", "The newest tick of a symbol", query=shapes.FeedQuery, answer=answers.TickAnswer)
+def latest_tick(bridge: Bridge, sent: shapes.FeedQuery) -> dict[str, Any]:
+    bridge.require_account(sent.account_id)
+    tick = bridge.ticks.latest(sent.account_id, sent.symbol)
     if tick is None:
         raise NotFound(f"symbol: account {sent.account_id} has no ticks of {sent.symbol}")
     return wire.tick_to_wire(tick)
 
 
-@route("GET", "/api/v1/watermark", "How far the desk has processed a symbol's ticks", query=wire.WatermarkQuery, answer=answers.WatermarkAnswer)
-def watermark(parts: Parts, sent: wire.WatermarkQuery) -> dict[str, Any]:
-    parts.require_account(sent.account_id)
-    if sent.wait_ms:
-        parts.wake.wait_processed(sent.account_id, sent.symbol, sent.after_seq, sent.wait_ms / 1000)
-    return {"watermark": parts.wake.processed(sent.account_id, sent.symbol)}
+@route("GET", "/api/v1/watermark", "How far the desk has processed a symbol's ticks", query=shapes.WatermarkQuery, answer=answers.WatermarkAnswer)
+def watermark(bridge: Bridge, sent: shapes.WatermarkQuery) -> dict[str, Any]:
+    return {"watermark": bridge.watermark(sent.account_id, sent.symbol, sent.after_seq, sent.wait_ms)}
 
 
-@route("GET", "/api/v1/signals/pending", "Lease the signals that wait for a terminal", query=wire.PendingQuery, answer=answers.PendingAnswer)
-def pending_signals(parts: Parts, sent: wire.PendingQuery) -> dict[str, Any]:
-    parts.require_account(sent.account_id)
-    leased = parts.mailbox.lease_pending(sent.account_id, sent.lease_id, sent.limit)
-    return {"signals": [wire.signal_to_wire(signal) for signal in leased], "reconcile": parts.mailbox.must_reconcile(sent.account_id)}
+@route("GET", "/api/v1/signals/pending", "Lease the signals that wait for a terminal", query=shapes.PendingQuery, answer=answers.PendingAnswer)
+def pending_signals(bridge: Bridge, sent: shapes.PendingQuery) -> dict[str, Any]:
+    bridge.require_account(sent.account_id)
+    leased = bridge.mailbox.lease_pending(sent.account_id, sent.lease_id, sent.limit)
+    return {"signals": [wire.signal_to_wire(signal) for signal in leased], "reconcile": bridge.mailbox.must_reconcile(sent.account_id)}
 
 
 @route(
     "POST",
     "/api/v1/signals/<signal_id>/acknowledge",
     "The terminal has written the signal down and will execute it",
-    body=wire.AcknowledgePost,
+    body=shapes.AcknowledgePost,
     answer=answers.StateAnswer,
 )
-def acknowledge_signal(parts: Parts, sent: wire.AcknowledgePost, signal_id: str) -> dict[str, Any]:
-    return {"id": signal_id, "state": parts.mailbox.acknowledge(signal_id, sent.account_id).state}
+def acknowledge_signal(bridge: Bridge, sent: shapes.AcknowledgePost, signal_id: str) -> dict[str, Any]:
+    return {"id": signal_id, "state": bridge.mailbox.acknowledge(signal_id, sent.account_id).state}
 
 
-@route("POST", "/api/v1/reports", "What the terminal did", body=wire.ReportsPost, answer=answers.ReportsAnswer)
-def post_reports(parts: Parts, sent: wire.ReportsPost) -> dict[str, Any]:
-    return {"recorded": parts.mailbox.record_reports(wire.reports_of(sent))}
+@route("POST", "/api/v1/reports", "What the terminal did", body=shapes.ReportsPost, answer=answers.ReportsAnswer)
+def post_reports(bridge: Bridge, sent: shapes.ReportsPost) -> dict[str, Any]:
+    return {"recorded": bridge.mailbox.record_reports(wire.reports_of(sent))}
 
 
-@route("POST", "/api/v1/positions", "The terminal's account and whole book", body=wire.PositionsPost, answer=answers.PositionsAnswer)
-def post_positions(parts: Parts, sent: wire.PositionsPost) -> dict[str, Any]:
-    return asdict(parts.mailbox.record_positions(*wire.book_of(sent), reconcile=sent.reconcile))
+@route("POST", "/api/v1/positions", "The terminal's account and whole book", body=shapes.PositionsPost, answer=answers.PositionsAnswer)
+def post_positions(bridge: Bridge, sent: shapes.PositionsPost) -> dict[str, Any]:
+    return asdict(bridge.mailbox.record_positions(*wire.book_of(sent), reconcile=sent.reconcile))
 
 
-@route("GET", "/api/v1/signals", "Signals, newest first", query=wire.SignalsQuery, answer=answers.SignalsAnswer)
-def list_signals(parts: Parts, sent: wire.SignalsQuery) -> dict[str, Any]:
+@route("GET", "/api/v1/signals", "Signals, newest first", query=shapes.SignalsQuery, answer=answers.SignalsAnswer)
+def list_signals(bridge: Bridge, sent: shapes.SignalsQuery) -> dict[str, Any]:
     state = SignalState(sent.state) if sent.state else None
-    return {"signals": [_stored(stored) for stored in parts.mailbox.signals(sent.account_id, state, sent.limit)]}
+    return {"signals": [_stored(stored) for stored in bridge.mailbox.signals(sent.account_id, state, sent.limit)]}
 
 
 @route("GET", "/api/v1/signals/<signal_id>", "One signal with its journal", answer=answers.SignalWithJournalAnswer)
-def get_signal(parts: Parts, _sent: None, signal_id: str) -> dict[str, Any]:
-    return _stored(parts.mailbox.signal(signal_id)) | {"journal": parts.mailbox.journal(signal_id)}
+def get_signal(bridge: Bridge, _sent: None, signal_id: str) -> dict[str, Any]:
+    return _stored(bridge.mailbox.signal(signal_id)) | {"journal": bridge.mailbox.journal(signal_id)}
 
 
 def _stored(stored: StoredSignal) -> dict[str, Any]:
     return asdict(stored) | {"signal": wire.signal_to_wire(stored.signal)}
 
 
+# The room of backtests brings numba and pyarrow: a second that a restarted API does not spend before it takes ticks again.
 @route("POST", "/api/v1/backtests/import", "Keep a backtest that was run elsewhere", body=BaseModel, answer=answers.RunAnswer)
-def import_run(parts: Parts, sent: dict[str, Any]) -> Any:
+def import_run(bridge: Bridge, sent: dict[str, Any]) -> Any:
     from components.backtest import import_backtest
 
-    return import_backtest(parts.settings.home, sent)
+    return import_backtest(bridge.home, sent)
 
 
-@route("GET", "/api/v1/backtests", "Stored backtests, newest first", query=wire.RunsQuery, answer=answers.RunsAnswer)
-def list_runs(parts: Parts, sent: wire.RunsQuery) -> dict[str, Any]:
+@route("GET", "/api/v1/backtests", "Stored backtests, newest first", query=shapes.RunsQuery, answer=answers.RunsAnswer)
+def list_runs(bridge: Bridge, sent: shapes.RunsQuery) -> dict[str, Any]:
     from components.backtest import BacktestStore
 
-    return {"runs": BacktestStore.open(parts.settings.home).runs(sent.limit)}
+    with contextlib.closing(BacktestStore.open(bridge.home)) as store:
+        return {"runs": store.runs(sent.limit)}
 
 
-@route("POST", "/api/v1/backtests/compare", "Compare stored backtests", body=wire.ComparePost, answer=answers.ComparisonAnswer)
-def compare_runs(parts: Parts, sent: wire.ComparePost) -> Any:
+@route("POST", "/api/v1/backtests/compare", "Compare stored backtests", body=shapes.ComparePost, answer=answers.ComparisonAnswer)
+def compare_runs(bridge: Bridge, sent: shapes.ComparePost) -> Any:
     from components.backtest import compare
 
-    return compare(parts.settings.home, sent.ids, sent.criterion)
+    return compare(bridge.home, sent.ids, sent.criterion)
+
+
+def _document() -> dict[str, Any]:
+    from components.backtest import ImportedBacktest
+
+    rows = [replace(row, body=ImportedBacktest) if row.function is import_run else row for row in ROUTES]
+    return openapi.openapi_document(rows, _version())
 
 
 def create_app(settings: Settings) -> Flask:
-    """The API over the stores in `settings.home`. `app.extensions["parts"].close()` ends its threads.
+    """The API over the stores in `settings.home`. `app.extensions["bridge"].close()` ends its threads.
 
     Raises
     ------
     Unavailable, Corrupt
         If a store or the key cannot be opened.
     """
-    shown = Metrics()
-    parts = Parts(
-        settings,
-        shown,
-        Mailbox.open(settings.home),
-        TickStore.open(settings.home, shown.committed),
-        WakeSender("127.0.0.1", settings.desk_port),
-        Verifier(load_or_make_key(settings.home)),
-        now_ms(),
-    )
+    bridge = Bridge(settings)
     app = Flask("api_server", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
-    app.extensions["parts"] = parts
+    # One more than allowed: werkzeug cuts a body of unknown length at its limit without a word.
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES + 1
+    app.extensions["bridge"] = bridge
     for row in ROUTES:
-        app.add_url_rule(row.path, row.function.__name__, _view(parts, row), methods=[row.method])
+        app.add_url_rule(row.path, row.function.__name__, _view(bridge, row), methods=[row.method])
     app.register_error_handler(PlatformError, lambda error: _refusal(error, error.http_status, error.code, error.message))
     app.register_error_handler(HTTPException, _http_refusal)
     app.register_error_handler(Exception, _crash)
     host = "localhost" if settings.host == "127.0.0.1" else settings.host
     dashboard = [f"http://{name}:{settings.dashboard_port}" for name in {settings.host, host}]
     CORS(app, resources=r"/api/v1/(health|openapi\.json|signals|backtests).*", origins=dashboard, expose_headers=[ERROR_HEADER])
-    app.after_request(lambda response: _counted(parts, response))
-    threading.Thread(target=parts.sweep_until_closed, name="sweep", daemon=True).start()
+    app.after_request(lambda response: _counted(bridge, response))
     return app
 
 
-def _view(parts: Parts, row: openapi.Route) -> Callable[..., Response]:
+def _view(bridge: Bridge, row: openapi.Route) -> Callable[..., Response]:
     def view(**path_arguments: str) -> Response:
         sent: Any = None
         if row.is_signed:
             body = request.get_data(cache=False)
-            _verify(parts.verifier, body)
+            if len(body) > LARGEST_BODY_BYTES:
+                raise RequestEntityTooLarge
+            _verify(bridge.verifier, body)
         if row.body is not None:
             sent = wire.read_object(body) if row.body is BaseModel else wire.read_body(row.body, body)
         elif row.query is not None:
             sent = wire.read_query(row.query, request.args)
-        answer = row.function(parts, sent, *path_arguments.values())
+        answer = row.function(bridge, sent, *path_arguments.values())
         content = answer if isinstance(answer, str) else orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(content, 200, mimetype=row.media_type)
 
@@ -348,8 +278,8 @@ def _crash(error: Exception) -> Response:
     return _refusal(error, 500, "error", "the platform failed in a way that it did not foresee; its log has the details")
 
 
-def _counted(parts: Parts, response: Response) -> Response:
-    parts.metrics.requests.labels(request.endpoint or "none", str(response.status_code)).inc()
+def _counted(bridge: Bridge, response: Response) -> Response:
+    bridge.metrics.requests.labels(request.endpoint or "none", str(response.status_code)).inc()
     return response
 
 

@@ -5,27 +5,37 @@ Rooms import only rooms below them (see `.importlinter`); everything else uses a
 
 import hashlib as _hashlib
 import os as _os
-import sys as _sys
+import shutil as _shutil
 from pathlib import Path as _Path
 
 
-def _keep_machine_code_by_source() -> None:
-    """Name numba's cache after the sources of all compiled rooms.
+def _keep_compiled_code_apart() -> None:
+    """Give every version of the source its own cache of compiled code, before numba is imported.
 
-    numba looks only at the file of the function itself: a fill rule that was changed in one file would go on running as it was, inside a
-    function that was compiled in another.
+    Numba notices that a file changed, but not that a function which another file has compiled in has changed; without this, an update could
+    go on trading with machine code of the version before. An operator's own NUMBA_CACHE_DIR is taken as the parent folder.
     """
-    rooms = _Path(__file__).resolve().parent
+    here = _Path(__file__).resolve().parent
     digest = _hashlib.sha256()
-    for room in ("fx", "features", "risk", "strategy", "execution"):
-        for source in sorted((rooms / room).glob("*.py")):
-            content = source.read_bytes()
-            if b"numba" in content or b"@compiled" in content or source.name == "book.py":
-                digest.update(source.name.encode() + b"\0" + content)
-    folder = str(rooms / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}")
-    _os.environ["NUMBA_CACHE_DIR"] = folder
-    if "numba" in _sys.modules:
-        _sys.modules["numba"].config.CACHE_DIR = folder
+    for source in sorted(here.rglob("*.py")):
+        text = source.read_bytes()
+        if b"numba" in text or source.name == "book.py":
+            digest.update(str(source.relative_to(here)).encode() + b"\0" + text)
+    version = "source-" + digest.hexdigest()[:16]
+    given = _os.environ.get("NUMBA_CACHE_DIR")
+    if given and _Path(given).name.startswith("source-"):
+        given = str(_Path(given).parent)
+    parent = _Path(given) if given else here.parent / "output_central" / "compiled"
+    try:
+        (parent / version).mkdir(parents=True, exist_ok=True)
+        if not _os.access(parent / version, _os.W_OK):
+            return
+        others = sorted((p for p in parent.glob("source-*") if p.name != version), key=lambda p: p.stat().st_mtime)
+        for outdated in others[:-3]:
+            _shutil.rmtree(outdated, ignore_errors=True)
+    except OSError:
+        return
+    _os.environ["NUMBA_CACHE_DIR"] = str(parent / version)
 
 
-_keep_machine_code_by_source()
+_keep_compiled_code_apart()

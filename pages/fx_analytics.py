@@ -96,7 +96,7 @@ def _compare(runs: list[StoredRun]) -> None:
         missing("A comparison needs two runs.", "Press “Run backtest” again with another strategy.")
         return
     by_id = {run.id: run for run in runs}
-    newest = list({run.strategy: run.id for run in reversed(runs)}.values())
+    newest = list({run.strategy: run.id for run in reversed(runs) if run.source == "sequence"}.values())
     which, by, press = st.columns([5, 2, 1.4], vertical_alignment="bottom")
     chosen = which.multiselect(
         "runs",

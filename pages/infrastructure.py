@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from components.base import load_settings, now_ms
-from components.bridge import StoredSignal
+from components.bridge import PositionChange, StoredSignal
 from components.fx import ExitKind, SignalState, instrument
 from pages._shared import deploy, stores
 from pages._shared.machine import show_machine
@@ -13,7 +13,7 @@ from pages._shared.parts import missing, page, stated, table, table_height
 from pages._shared.text import DASH, age, number, pairs, plural, side_word, size, span, utc
 
 LOG_BYTES, LOG_LINES = 64_000, 80
-SIGNALS_SHOWN, CHANGES_SHOWN = 300, 500
+SIGNALS_SHOWN, CHANGES_SHOWN, PORTION = 300, 500, 10_000
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def _signal(stored: StoredSignal) -> None:
     with st.container(border=True):
         st.subheader(f"Signal {signal.id}: {stored.state.value}", anchor=False)
         facts = {"why": signal.reason_text or "–", "strategy": f"{signal.strategy} {signal.params}", "model": signal.model_id or "–"}
-        stated(facts | {"deliver by (market time)": f"{utc(signal.deliver_by_ms or None)} UTC", "last remark": stored.message or "–"})
+        stated(facts | {"deliver by (market time, UTC)": utc(signal.deliver_by_ms or None), "last remark": stored.message or "–"})
         rows = [
             {
                 "at (UTC)": utc(entry.at_ms),
@@ -96,7 +96,7 @@ def _positions() -> None:
         missing("No account is known.", "Connect a terminal (./start_platform.sh --demo) or create a deployment.")
         return
     account = st.selectbox("account", accounts, key="positions.account")
-    changes = stores.mailbox().positions_journal(account, limit=10_000)[-CHANGES_SHOWN:][::-1]
+    changes = _newest_changes(account)
     if not changes:
         missing("No position of this account has changed yet.", "Positions are journalled here as its terminal reports them.")
         return
@@ -120,6 +120,16 @@ def _positions() -> None:
     ]
     st.caption(f"The newest {plural(len(changes), 'change')}; by is the signal that caused it, the terminal (stop, target, stop-out) or a person.")
     table(rows, "positions_journal", most_rows=12)
+
+
+def _newest_changes(account: str) -> list[PositionChange]:
+    """The last `CHANGES_SHOWN` lines of an account's positions journal, newest first; the journal is read in order."""
+    changes: list[PositionChange] = []
+    while lines := stores.mailbox().positions_journal(account, changes[-1].number if changes else 0, PORTION):
+        changes = (changes + lines)[-CHANGES_SHOWN:]
+        if len(lines) < PORTION:
+            break
+    return changes[::-1]
 
 
 def _terminals() -> None:

@@ -40,6 +40,7 @@ def _draw_queue() -> None:
             missing("No job has been submitted yet.", "Press “Collect” on the page Data Streams; training needs a dataset.")
             return
         active = [job for job in jobs if not job.is_over]
+        queue.redraw_when_done(len(active))
         note = queue.worker_note() if active else None
         if note:
             st.warning(note, icon=":material/warning:")
@@ -71,7 +72,7 @@ def _job_row(job: Job) -> dict[str, object]:
         "says": job.message if job.state != "failed" else (job.error or "").split("\n")[0],
         "took": span(end - job.started_ms) if job.started_ms else "–",
         "attempts": f"{job.attempts} of {job.max_attempts}",
-        "worker": job.worker or "–",
+        "worker": ":".join((job.worker or "–").split(":")[:2]),
         "id": job.id,
     }
 

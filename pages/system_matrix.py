@@ -19,6 +19,7 @@ from pages._shared.text import age, number, plural, side_word, span, utc
 
 LIVE_EVERY_S = 2.0
 EQUITY_POINTS = 2_000
+MOST_RUNS = 500
 
 
 def main() -> None:
@@ -62,7 +63,7 @@ def _live() -> None:
         terminals = stores.mailbox().terminals()
         accounts = sorted({one.account_id for one in terminals} | {one.account_id for one in deployments})
         positions = [position for account in accounts for position in stores.mailbox().positions(account)]
-        _counts(deployments, positions)
+        _counts(accounts, deployments, positions)
         _processes()
         _accounts(accounts, {one.account_id: one for one in terminals}, positions)
         _deployments(deployments)
@@ -71,7 +72,7 @@ def _live() -> None:
         _stored()
 
 
-def _counts(deployments: list[Deployment], positions: list[Position]) -> None:
+def _counts(accounts: list[str], deployments: list[Deployment], positions: list[Position]) -> None:
     signals = stores.mailbox().counts()
     jobs = Counter(job.state for state in ("running", "queued") for job in stores.jobs().list(state))
     on_their_way = sum(count for state, count in signals.items() if not state.is_final and state not in (SignalState.UNKNOWN, SignalState.PLACED))
@@ -84,7 +85,8 @@ def _counts(deployments: list[Deployment], positions: list[Position]) -> None:
         "signals unknown", number(signals[SignalState.UNKNOWN], 0), border=True, help="lost on the way; the terminal must reconcile before they count"
     )
     shown[4].metric("jobs run / wait", f"{jobs['running']} / {jobs['queued']}", border=True)
-    shown[5].metric("ticks stored", number(stores.ticks().count(), 0), border=True)
+    received = sum(sum(stores.ticks().watermarks(account).values()) for account in accounts)
+    shown[5].metric("ticks received", number(received, 0), border=True, help="sum of the newest tick numbers of every account and symbol")
 
 
 def _processes() -> None:
@@ -244,10 +246,14 @@ def _stored() -> None:
     shown[0].metric("bar sets", number(len(stores.pipeline().bar_sets()), 0), border=True)
     shown[1].metric("datasets", number(len(stores.pipeline().datasets()), 0), border=True)
     shown[2].metric("models", number(len(stores.models().list()), 0), border=True)
-    shown[3].metric("backtests", number(len(stores.backtests().runs(10_000)), 0), border=True)
+    shown[3].metric("backtests", _up_to(len(stores.backtests().runs(MOST_RUNS))), border=True)
     shown[4].metric("trials", number(stores.ledger().count(), 0), border=True)
     settings = load_settings()
     st.caption(f"{plural(len(list(Path(settings.home).glob('*.db'))), 'database')} in {settings.home} · API {settings.api_url}")
+
+
+def _up_to(count: int) -> str:
+    return f"{MOST_RUNS} or more" if count >= MOST_RUNS else number(count, 0)
 
 
 main()

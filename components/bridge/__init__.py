@@ -1,10 +1,10 @@
 """The mailbox shared with MetaTrader: wire, signatures, ticks in, signals out, reports and account snapshots in. It decides nothing.
 
-Signals are inserted through `components.bridge.issue`, which only the desk imports. `wire`, `answers` and `openapi` are the shapes of the
-HTTP API, for the API itself.
+Signals are inserted through `components.bridge.issue`, which only the desk imports. `Bridge`, `shapes`, `wire`, `answers` and `openapi` are for
+the HTTP API.
 """
 
-from components.bridge import answers, openapi, wire
+from components.bridge import answers, openapi, shapes, wire
 from components.bridge.client import ApiClient
 from components.bridge.records import (
     PROTOCOL,
@@ -17,6 +17,7 @@ from components.bridge.records import (
     TerminalFacts,
     WorkingOrder,
 )
+from components.bridge.running import Bridge
 from components.bridge.signing import (
     ERROR_HEADER,
     NONCE_HEADER,
@@ -42,6 +43,7 @@ __all__ = [
     "SIGNATURE_HEADER",
     "TIME_HEADER",
     "ApiClient",
+    "Bridge",
     "JournalEntry",
     "Mailbox",
     "PositionChange",
@@ -62,6 +64,7 @@ __all__ = [
     "answers",
     "load_or_make_key",
     "openapi",
+    "shapes",
     "sign_request",
     "wire",
 ]

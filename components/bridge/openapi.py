@@ -27,7 +27,7 @@ _ERRORS = {
 
 @dataclass(frozen=True)
 class Route:
-    """One row of the API's table: `function(parts, sent, *path_arguments)` where `sent` is the checked `body` or `query`."""
+    """One row of the API's table: `function(bridge, sent, *path_arguments)` where `sent` is the checked `body` or `query`."""
 
     method: str
     path: str

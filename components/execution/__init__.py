@@ -18,6 +18,7 @@ from components.execution.arrays import (
 from components.execution.birth import apply_request, close_bar
 from components.execution.paper import BrokerEvent, PaperBroker, request_row
 from components.execution.step import StepResult, advance, no_manage, run_step
+from components.execution.warm import compile_all
 
 __all__ = [
     "POLICIES",
@@ -32,6 +33,7 @@ __all__ = [
     "apply_request",
     "close_bar",
     "column",
+    "compile_all",
     "decision_arrays",
     "market_of_bars",
     "market_of_ticks",

@@ -15,8 +15,7 @@ from numba import njit
 from components.execution.moves import find_ticket, is_none, note, remove_row, round_to
 from components.fx import Action, EventKind, ExitKind, OrderKind, Refusal
 from components.fx import book as b
-from components.risk import check_birth, lots_for, stop_distance_of
-from components.risk.sizing import Z_MAX_POSITIONS, Z_UNSTOPPED_MOVE
+from components.risk import Z_MAX_POSITIONS, Z_UNSTOPPED_MOVE, check_birth, lots_for, stop_distance_of
 from components.strategy import ask
 
 OPEN, CLOSE, MODIFY, CANCEL = int(Action.OPEN), int(Action.CLOSE), int(Action.MODIFY), int(Action.CANCEL)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cfunc, njit
+from numba import njit
 from numpy.typing import NDArray
 
 from components.execution.arrays import POLICIES, Book, Costs, DecisionArrays, Floats, MarketArrays, new_book, no_events, no_requests, spec_rows
@@ -17,12 +17,12 @@ from components.execution.moves import ask_of, mark, stop_out
 from components.fx import AccountSpec, BadInput, Instrument
 from components.fx import book as b
 from components.risk import Limits, Sizing
-from components.strategy import MANAGE_SIGNATURE
+from components.strategy import compiled_manage
 
 REFERENCE = 1
 
 
-@cfunc(MANAGE_SIGNATURE, cache=True)
+@compiled_manage
 def no_manage(account, positions, n_positions, orders, n_orders, marks, bar, params, requests, n):
     """The `manage` of a strategy that has none."""
     return n
@@ -158,7 +158,7 @@ def run_step(
     resolution : {'against', 'favour'}
         How ambiguity inside a bar is decided; only `mt5` knows it.
     manage : compiled function, optional
-        Made with ``numba.cfunc(MANAGE_SIGNATURE)``; called at every bar close.
+        Made with `compiled_manage`; called at every bar close.
     params : float64, shape (p,), optional
         Parameters of `manage`.
     first_bar : int

@@ -147,7 +147,7 @@ class _Replay:
         account = self.deployment.account_id
         while not self.stop.is_set():
             try:
-                self.terminal.connect()
+                self.terminal.connect(self.path)
                 self.terminal.replay(self.path, self.stop, bars_per_s=None if self.pace.lockstep else self.pace.bars_per_s, progress=self._bar_done)
                 return
             except Unavailable as error:
@@ -157,6 +157,10 @@ class _Replay:
             except PlatformError as error:
                 log.error("the terminal ended", account=account, error=error.message)
                 self.error = error.message
+                return
+            except Exception as error:  # the thread's edge: the account must not look as if it had ended well
+                log.exception("the terminal failed", account=account)
+                self.error = f"{type(error).__name__}: {error}"
                 return
 
     def _bar_done(self, done: int, bars: int) -> None:

@@ -173,5 +173,8 @@ def _is_usual(what: str) -> bool:
 
 
 def _end_on_signals(stop: threading.Event) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks to go on when the terminal window closes
+        signals.append(signal.SIGHUP)
+    for number in signals:
         signal.signal(number, lambda *_: stop.set())

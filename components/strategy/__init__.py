@@ -1,7 +1,7 @@
 """Strategies: the contract, the library and the catalogue."""
 
 from components.fx import BadInput
-from components.strategy.contract import MANAGE_SIGNATURE, Context, Decisions, Params, Strategy, ask
+from components.strategy.contract import MANAGE_SIGNATURE, Context, Decisions, Params, Strategy, ask, compiled_manage
 from components.strategy.library import LIBRARY
 
 
@@ -24,4 +24,4 @@ def strategy(name: str) -> Strategy:
     raise BadInput("strategy", f"{name!r} is unknown; known are {', '.join(item.name for item in LIBRARY)}")
 
 
-__all__ = ["MANAGE_SIGNATURE", "Context", "Decisions", "Params", "Strategy", "ask", "catalogue", "strategy"]
+__all__ = ["MANAGE_SIGNATURE", "Context", "Decisions", "Params", "Strategy", "ask", "catalogue", "compiled_manage", "strategy"]

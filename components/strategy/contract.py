@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numba
 import numpy as np
 import pandas as pd
 from numba import njit, types
@@ -28,7 +29,12 @@ MANAGE_SIGNATURE = types.int64(
     types.float64[:, ::1],
     types.int64,
 )
-"""``manage(account, positions, n_positions, orders, n_orders, marks, bar, params, requests, n) -> n``, for ``numba.cfunc``."""
+"""``manage(account, positions, n_positions, orders, n_orders, marks, bar, params, requests, n) -> n``, for `compiled_manage`."""
+
+
+def compiled_manage(function: Callable[..., int]) -> Any:
+    """Compile a `manage` function; left as Python where numba is switched off (NUMBA_DISABLE_JIT), to step through it."""
+    return function if numba.config.DISABLE_JIT else numba.cfunc(MANAGE_SIGNATURE, cache=True)(function)
 
 
 class Params(BaseModel):
@@ -133,7 +139,7 @@ class Strategy:
     reasons : mapping of int to str
         A sentence for every reason code.
     manage : compiled function, optional
-        Made with ``numba.cfunc(MANAGE_SIGNATURE)``; called at every bar close.
+        Made with `compiled_manage`; called at every bar close.
     manage_params : callable, optional
         ``manage_params(params) -> float64 array`` for `manage`; None from it switches `manage` off.
     needs_model : bool

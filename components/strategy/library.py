@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numba import cfunc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from components.features import atr, highest, lowest, rsi, sma
 from components.fx import Action, BadInput, OrderKind
 from components.fx import book as b
-from components.strategy.contract import MANAGE_SIGNATURE, Context, Decisions, Params, Strategy, ask
+from components.strategy.contract import Context, Decisions, Params, Strategy, ask, compiled_manage
 
 Floats = NDArray[np.float64]
 MODIFY = int(Action.MODIFY)
@@ -82,7 +81,7 @@ def atr_breakout(bars: pd.DataFrame, context: Context, params: AtrBreakoutParams
     return Decisions(side=wish, exit=(-side).astype(np.int8), stop=stop, target=target, reason=np.where(side > 0, 1, 2).astype(np.int16))
 
 
-@cfunc(MANAGE_SIGNATURE, cache=True)
+@compiled_manage
 def break_even(account, positions, n_positions, orders, n_orders, marks, bar, params, requests, n):
     """Move the stop to the entry price once a position has gained `params[0]` times its initial risk at the close of a bar."""
     for k in range(n_positions):

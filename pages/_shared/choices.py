@@ -55,6 +55,7 @@ def rules(strategy: Strategy, key: str, start: Mapping[str, Any] | None = None) 
     """Parameters, sizing, limits and costs, each from its own model's bounds; `start` has values to begin with under the same names."""
     given = start or {}
     st.markdown("**Parameters**")
+    st.caption(" ".join((strategy.params.__doc__ or "").split()))
     answers: Document = {"params": model_inputs(strategy.params, f"{key}.params.{strategy.name}", start=given.get("params"), columns=5)}
     st.markdown("**Sizing, limit and costs**")
     answers["sizing"] = model_inputs(Sizing, f"{key}.sizing", start=given.get("sizing"), columns=5)

@@ -14,7 +14,9 @@ from pages._shared import stores
 from pages._shared.choices import Document, choose_bars, choose_model, choose_strategy, rules
 from pages._shared.liveness import liveness_of
 from pages._shared.parts import chip, missing, plain, table, told_errors
-from pages._shared.text import age, number, pairs, plural, utc
+from pages._shared.text import age, number, pairs, plural, side_word, utc
+
+SIGNAL = ("bar", "action", "side", "lots", "entry", "stop", "target")
 
 
 def show() -> None:
@@ -139,9 +141,16 @@ def _time_of(row: tuple[object, ...] | None) -> str:
 
 
 def _row_words(row: tuple[object, ...] | None) -> str:
+    """A row of the twin's report: a signal (7 fields) or a fill (8 fields)."""
     if row is None:
         return "nothing"
-    words = []
-    for value in row[1:]:
-        words.append(f"{value:g}" if isinstance(value, float) else str(value))
-    return " ".join(words)
+    if len(row) == len(SIGNAL):
+        _, action, side, *numbers = row
+        named = dict(zip(SIGNAL[3:], numbers, strict=True))
+        head = f"{action} {side_word(int(str(side)))}"
+    else:
+        _, change, ticket, side, lots, price, exit_kind, profit = row
+        named = {"lots": lots, "at": price, "profit": profit if change == "closed" else None}
+        reason = f" by {str(exit_kind).lower().replace('_', ' ')}" if change == "closed" else ""
+        head = f"{change} no. {ticket} {side_word(int(str(side)))}{reason}"
+    return ", ".join([head, *(f"{name} {value:g}" for name, value in named.items() if isinstance(value, float) and value == value)])

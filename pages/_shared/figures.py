@@ -15,6 +15,7 @@ SAND, TEXT, DIM, GRID, PAPER = "#e8e8a0", "#b9f5cb", "#7fb892", "#143021", "rgba
 SERIES = (GREEN, BLUE, AMBER, VIOLET, SAND, RED)
 FONT = "ui-monospace, 'DejaVu Sans Mono', 'Cascadia Mono', Menlo, Consolas, monospace"
 CANDLES_UP_TO = 600
+FEW = 20
 TIME_AXIS = "time (UTC)"
 MONEY = ",.0f"
 
@@ -173,6 +174,9 @@ def executions_chart(bars: pd.DataFrame, executions: pd.DataFrame, symbol: str, 
         mark, colour = EXIT_LOOKS.get(str(kind), ("circle-open", SAND))
         figure.add_trace(_marks(some, "exit", f"exit: {str(kind).replace('_', ' ')}", mark, colour))
     figure.update_layout(hovermode="closest")
+    if len(bars):
+        times = _times(bars.index[[0, -1]])
+        figure.update_xaxes(range=[times[0], times[1]])
     return figure
 
 
@@ -191,7 +195,7 @@ def _marks(trades: pd.DataFrame, end: str, name: str, symbol: str, colour: str) 
         f"{name}<br>{'long' if trade.side > 0 else 'short'} {trade.lots:g} lots<br>net profit {trade.net_profit:+,.2f}".replace("-", "−")
         for trade in trades.itertuples()
     ]
-    marker = {"symbol": symbol, "size": 9, "color": colour, "line": {"width": 1.4, "color": colour}}
+    marker = {"symbol": symbol, "size": 9 if len(trades) <= FEW else 6, "color": colour, "line": {"width": 1.2, "color": colour}}
     return go.Scatter(
         x=_times(trades[f"{end}_time"]),
         y=trades[f"{end}_price"].to_numpy(),

@@ -35,7 +35,7 @@ def model_inputs(
         Values by field name, unchecked: the model checks them where they are used.
     """
     schema = model.model_json_schema()
-    fields = {name: spec for name, spec in schema.get("properties", {}).items() if name not in hide and _is_plain(spec)}
+    fields = {name: spec for name, spec in schema.get("properties", {}).items() if name not in hide and is_plain(spec)}
     places = st.columns(columns)
     given = dict(start or {})
     values: dict[str, Any] = {}
@@ -45,7 +45,8 @@ def model_inputs(
     return values
 
 
-def _is_plain(spec: Mapping[str, Any]) -> bool:
+def is_plain(spec: Mapping[str, Any]) -> bool:
+    """Whether one input can hold the field: a number, a text, a switch or a choice."""
     return "enum" in spec or spec.get("type") in ("integer", "number", "boolean", "string")
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 from plotly.graph_objects import Figure
+from streamlit.runtime.pages_manager import PagesManager
 
 from components.base import now_ms
 from components.fx import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable
@@ -51,11 +52,23 @@ _COLOUR_OF = {word: colour for colour, words in CHIP_COLOURS.items() for word in
 @contextmanager
 def page(title: str, caption: str) -> Iterator[None]:
     """A page: its head, and every `PlatformError` of its body as a sentence."""
+    _leave_automatic_pages()
     st.html(_STYLE)
     st.title(title, anchor=False)
     st.caption(f"{caption} · all times UTC · drawn {utc(now_ms())}")
     with told_errors():
         yield
+
+
+def _leave_automatic_pages() -> None:
+    """Hand over to streamlit_app.py where Streamlit runs this page by itself.
+
+    Until a server has run `st.navigation` once, it takes the folder ``pages/`` for the old kind of multipage app: an address of a page,
+    asked for first, would come without the navigation and the page settings.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
 
 
 @contextmanager

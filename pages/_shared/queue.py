@@ -34,8 +34,10 @@ def show_progress(*kinds: str) -> None:
 
 
 def worker_note() -> str | None:
-    """A sentence where no worker of this platform lives; None where one does."""
+    """A sentence where no worker is seen, supervised or at work; None where one is."""
     now = now_ms()
+    if any(now - (job.heartbeat_ms or 0) < PATIENCE_MS for job in stores.jobs().list("running")):
+        return None
     workers = [process for process in stores.platform().processes() if process.name.startswith("worker")]
     if any(process.is_live(now) and process.pid for process in workers):
         return None
@@ -57,6 +59,14 @@ def _draw_active(kinds: tuple[str, ...]) -> None:
             st.rerun()
         for job in active:
             draw_job(job)
+
+
+def redraw_when_done(active: int) -> None:
+    """Draw the whole page again when the last of the active jobs is over, so that what it made shows up."""
+    before = st.session_state.get("jobs_active", 0)
+    st.session_state["jobs_active"] = active
+    if before and not active:
+        st.rerun()
 
 
 def draw_job(job: Job) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,9 +12,10 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
-from components.base import ROOT, Settings
-from components.bridge import ApiClient, Mailbox, TerminalFacts, TickStore, load_or_make_key
+from components.base import ROOT, Settings, now_ms
+from components.bridge import ApiClient, Mailbox, TerminalFacts, TickStore, load_or_make_key, sign_request
 
 ACCOUNT = "demo-1"
 FACTS = TerminalFacts(ACCOUNT, "USD", 30.0, "hedging", True, "replay", name="test terminal")
@@ -79,3 +82,17 @@ class Api:
 
     def ticks(self) -> TickStore:
         return TickStore.open(self.home)
+
+
+def raw(api: Api, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, key: bytes | None = None) -> tuple[int, Any, Any]:
+    """One request, signed unless `headers` are given: status, headers, body."""
+    if headers is None:
+        time_ms, nonce = now_ms(), secrets.token_hex(8)
+        signature = sign_request(key or load_or_make_key(api.home), method, path, time_ms, nonce, body)
+        headers = {"X-Sequence-Time": str(time_ms), "X-Sequence-Nonce": nonce, "X-Sequence-Signature": signature}
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=20)
+    connection.request(method, path, body or None, headers)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, response.headers, content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -158,6 +159,18 @@ def test_several_processes_may_open_a_new_file_at_the_same_moment(tmp_path: Path
     assert [opener.wait(60) for opener in openers] == [0, 0, 0, 0]
     for number in range(60):
         assert rows(Database(tmp_path / f"{number}.db", (lambda _: None,)), "SELECT number, name FROM schema_migrations") == [(1, "make")]
+
+
+def test_opening_waits_for_a_first_opener_that_has_not_yet_switched_to_wal(file: Path) -> None:
+    file.parent.mkdir()
+    first = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    first.execute("BEGIN IMMEDIATE")  # in this state SQLite refuses the switch at once, whatever the busy timeout
+    end = threading.Timer(0.3, first.execute, ("COMMIT",))
+    end.start()
+    database = Database(file, (create_all(metadata),))
+    end.join()
+    first.close()
+    assert rows(database, "PRAGMA journal_mode") == [("wal",)]
 
 
 def test_a_writer_that_waits_in_vain_is_told_to_try_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

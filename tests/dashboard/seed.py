@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-for name, value in {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}.items():
-    os.environ[name] = value
-
 import sys
 from pathlib import Path
 
@@ -55,7 +50,9 @@ def _an_import(home: Path) -> None:
         {"entry_time": "2017-05-02T09:00:00Z", "exit_time": "2017-05-02T15:00:00Z", "side": 1, "lots": 0.1, "entry_price": 1.09, "exit_price": 1.092, "profit": 20.0},
         {"entry_time": "2017-05-03T09:00:00Z", "exit_time": "2017-05-03T15:00:00Z", "side": -1, "lots": 0.1, "entry_price": 1.09, "exit_price": 1.093, "profit": -30.0},
     ]  # fmt: skip
-    import_backtest(home, {"name": "other program", "symbol": "EURUSD", "strategy": "unknown", "trades": trades, "balance": 10_000.0, "currency": "USD"})
+    import_backtest(
+        home, {"name": "other program", "symbol": "EURUSD", "strategy": "unknown", "trades": trades, "balance": 10_000.0, "currency": "USD"}
+    )
 
 
 def _jobs(home: Path) -> None:

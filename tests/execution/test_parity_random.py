@@ -11,7 +11,7 @@ from managers import busy
 from parity import compare_with_backtesting
 from worlds import World, worlds
 
-RANDOM = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], derandomize=True)
+RANDOM = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], derandomize=True)
 
 
 def _compare(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,16 @@ from components.risk import Limits, Sizing
 from components.strategy import Decisions
 
 
-@dataclass(frozen=True)
-class Bar:
+class _Short:
+    """Prints only what is not the default, so that a failing world can be read."""
+
+    def __repr__(self) -> str:
+        shown = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Bar(_Short):
     """One bar, in points: gap from the last close, body, and wicks."""
 
     gap: int = 0
@@ -27,8 +35,8 @@ class Bar:
     hours: int = 1
 
 
-@dataclass(frozen=True)
-class Wish:
+@dataclass(frozen=True, repr=False)
+class Wish(_Short):
     """The decisions of one bar, in points; `entry_at` is measured from the close, stop and target from the entry (below 0: a wrong side)."""
 
     side: int = 0
@@ -112,7 +120,7 @@ def bars(min_size: int, max_size: int, *, spreads: bool, flat: bool = False) -> 
     return st.lists(
         st.builds(
             Bar,
-            gap=st.one_of(st.just(0), st.integers(-3, 3), st.integers(-25, 25)),
+            gap=st.one_of(st.just(0), st.integers(-3, 3), st.integers(-25, 25), st.integers(-150, 150)),
             body=small,
             up=st.integers(0, 10),
             down=st.integers(0, 10),
@@ -147,7 +155,7 @@ def wishes(*, distances: bool) -> Any:
 
 
 @st.composite
-def worlds(draw: Any, *, reference: bool, min_bars: int = 14, max_bars: int = 40) -> World:
+def worlds(draw: Any, *, reference: bool, min_bars: int = 12, max_bars: int = 40) -> World:
     """A whole run."""
     drawn = draw(bars(min_bars, max_bars, spreads=not reference))
     rows = len(drawn)

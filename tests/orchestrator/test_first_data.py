@@ -17,7 +17,7 @@ from components.ledger import TrialLedger
 from components.models import ModelStore
 from components.orchestrator import FIRST_DATA_STEPS, PlatformStore, has_first_data, job_functions, load_first_data, migrate_stores
 from components.orchestrator import first_data as module
-from components.orchestrator.demo import Pace, demo_accounts, run_terminals
+from components.orchestrator.demo import Pace, _Replay, demo_accounts, run_terminals
 from components.pipeline import PipelineStore
 
 
@@ -64,6 +64,15 @@ def test_the_first_data_is_complete_and_loaded_once(home: Path, worker: None) ->
     assert (len(JobStore.open(home).list()), TrialLedger.open(home).count()) == (jobs, trials)
 
     assert demo_accounts(settings) == ["demo-1", "demo-2", "demo-3", "demo-4"]
+    DeskStore.open(home).disarm(deployments[3].id)
+    for deployment in deployments:
+        replay = _Replay(settings, deployment, Pace(), threading.Event(), lambda *_: None)
+        replay.terminal.store.save(replay.terminal.broker.dump(), replay.state().ticks_total, 0, [], [])
+    again = ["demo-1-round-2", "demo-2-round-2", "demo-3-round-2", "demo-4-round-2"]
+    assert demo_accounts(settings) == again
+    assert demo_accounts(settings) == again
+    states = {deployment.account_id: deployment.state for deployment in DeskStore.open(home).deployments()}
+    assert states == {**dict.fromkeys(("demo-1", "demo-2", "demo-3", "demo-4", again[3]), "disarmed"), **dict.fromkeys(again[:3], "armed")}
 
 
 def test_an_interrupted_step_waits_for_its_own_job(home: Path) -> None:

@@ -1,0 +1,117 @@
+"""The room as the API runs it: both stores, the line to the desk, who may speak, a sweep every second, and figures for Prometheus."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from components.base import Settings, get_log, now_ms
+from components.bridge.signing import Verifier, load_or_make_key
+from components.bridge.store import Mailbox
+from components.bridge.ticks import TickRow, TickStore
+from components.bridge.wake import WakeSender
+
+SYNC_WAIT_S = 10.0
+SWEEP_EVERY_S = 1.0
+_COMMIT_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
+_LOG = get_log("bridge")
+
+
+class Metrics:
+    """What Prometheus may ask."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("sequence_http_requests", "Requests by route and status", ["route", "status"], registry=self.registry)
+        self.ticks = Counter("sequence_ticks_accepted", "Ticks that were answered as stored", registry=self.registry)
+        self.signals = Gauge("sequence_signals", "Signals by state", ["state"], registry=self.registry)
+        self.commits = Histogram("sequence_tick_commit_seconds", "Commits of ticks", buckets=_COMMIT_BUCKETS_S, registry=self.registry)
+
+
+class Bridge:
+    """The bridge of one API process.
+
+    Parameters
+    ----------
+    settings : Settings
+        Home of the stores, and the port on which the desk is told of ticks.
+
+    Raises
+    ------
+    Unavailable, Corrupt
+        If a store or the key cannot be opened.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.home = settings.home
+        self.started_ms = now_ms()
+        self.metrics = Metrics()
+        self.mailbox = Mailbox.open(settings.home)
+        self.ticks = TickStore.open(settings.home, lambda _ticks, seconds: self.metrics.commits.observe(seconds))
+        self.verifier = Verifier(load_or_make_key(settings.home), started_ms=self.started_ms)
+        self.wake = WakeSender("127.0.0.1", settings.desk_port)
+        self._known_accounts: set[str] = set()
+        self._closing = threading.Event()
+        threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
+
+    def require_account(self, account_id: str) -> None:
+        """Raise NotFound unless the account's terminal has said hello; the database is asked once per account."""
+        if account_id not in self._known_accounts:
+            self.mailbox.terminal(account_id)
+            self._known_accounts.add(account_id)
+
+    def store_ticks(self, account_id: str, rows: Sequence[TickRow], is_sync: bool) -> tuple[int, int | None]:
+        """Store ticks durably and wake the desk.
+
+        Returns
+        -------
+        accepted : int
+            Number of ticks, all of them on disk.
+        watermark : int or None
+            With `is_sync`, the number of the last tick's symbol up to which the desk has processed, once it has processed all of them;
+            None if it did not within 10 s, or if nobody asked.
+        """
+        self.require_account(account_id)
+        accepted = self.ticks.append_rows(account_id, rows)
+        self.metrics.ticks.inc(accepted)
+        highest: dict[str, int] = {}
+        for row in rows:
+            highest[row[0]] = max(row[1], highest.get(row[0], 0))
+        for symbol, seq in highest.items():
+            self.wake.send(account_id, symbol, seq)
+        if not is_sync:
+            return accepted, None
+        reached = {symbol: self.wake.wait_processed(account_id, symbol, seq, SYNC_WAIT_S) for symbol, seq in highest.items()}
+        return accepted, None if None in reached.values() else reached[rows[-1][0]]
+
+    def watermark(self, account_id: str, symbol: str, after_seq: int, wait_ms: int) -> int | None:
+        """How far the desk has processed, after waiting up to `wait_ms` for it to reach `after_seq`."""
+        self.require_account(account_id)
+        if wait_ms:
+            self.wake.wait_processed(account_id, symbol, after_seq, wait_ms / 1000)
+        return self.wake.processed(account_id, symbol)
+
+    def figures(self) -> str:
+        """Every figure in Prometheus' text form."""
+        for state, number in self.mailbox.counts().items():
+            self.metrics.signals.labels(state.value).set(number)
+        return generate_latest(self.metrics.registry).decode()
+
+    def close(self) -> None:
+        """Answer who waits, write what waits, close the stores."""
+        self._closing.set()
+        self.wake.close()
+        self.ticks.close()
+        self.mailbox.close()
+
+    def _sweep(self) -> None:
+        while not self._closing.wait(SWEEP_EVERY_S):
+            try:
+                swept = self.mailbox.sweep()
+            except Exception as error:  # the edge of this thread: a busy store now is no reason to stop looking
+                _LOG.exception("sweep_failed", error=str(error))
+            else:
+                if swept.unknown or swept.expired:
+                    _LOG.warning("signals_overdue", unknown=swept.unknown, expired=swept.expired)

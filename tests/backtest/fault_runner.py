@@ -1,0 +1,95 @@
+"""Runs the parity and oracle checks against copies of `components` with one fault each; started by test_planted_faults.py.
+
+    python fault_runner.py <folder that holds the copy of components> < faults.json > verdicts.json
+
+Machine code is switched off (NUMBA_DISABLE_JIT), so that a changed line counts at once. Each fault has a forked process of its own; what is
+imported before the fork is only what no fault touches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+os.environ["NUMBA_DISABLE_JIT"] = "1"
+
+import backtesting  # noqa: F401
+import hypothesis.strategies  # noqa: F401
+import numba
+import pandas  # noqa: F401
+import pydantic  # noqa: F401
+import talib  # noqa: F401
+
+WORLDS = 150
+CAUGHT, PASSED, BROKEN = 1, 0, 2
+
+
+def check_all() -> None:
+    """Parity with backtesting.py, hedging and netting, and agreement with the naive account, on random worlds; no shrinking."""
+    from dataclasses import replace
+
+    import numpy as np
+    from hypothesis import HealthCheck, Phase, given, settings
+    from managers import busy
+    from oracle import compare_with_oracle
+    from parity import compare_with_backtesting
+    from worlds import World, worlds
+
+    quick = settings(
+        max_examples=WORLDS, deadline=None, derandomize=True, database=None, phases=(Phase.generate,), suppress_health_check=list(HealthCheck)
+    )
+
+    @quick
+    @given(worlds(reference=False))
+    def oracle(world: World) -> None:
+        compare_with_oracle(world)
+
+    @quick
+    @given(worlds(reference=True))
+    def parity(world: World) -> None:
+        manage, params = (None, None) if world.manage is None else (busy, np.array(world.manage))
+        for mode in ("hedging", "netting"):
+            account = replace(world.account, margin_mode=mode)
+            compare_with_backtesting(world.frame(), world.decisions(), world.instrument, account, world.sizing, world.limits, manage, params)
+
+    oracle()
+    parity()
+
+
+def verdict_in_child(copy: Path) -> int:
+    """Exit code of a process that imports the copy as it is now and runs the checks."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.dup2(2, 1)
+    try:
+        sys.path[:0] = [str(copy), str(Path(__file__).resolve().parents[1] / "execution")]
+        # `manage` functions are plain Python here as well.
+        numba.cfunc = lambda *_args, **_kwargs: lambda function: function
+        check_all()
+        os._exit(PASSED)
+    except AssertionError:
+        os._exit(CAUGHT)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(BROKEN)
+
+
+def main() -> None:
+    copy = Path(sys.argv[1])
+    verdicts = {"no fault": verdict_in_child(copy)}
+    for name, (file, old, new) in json.load(sys.stdin).items():
+        path = copy / "components" / file
+        whole = path.read_text()
+        path.write_text(whole.replace(old, new, 1))
+        verdicts[name] = verdict_in_child(copy)
+        path.write_text(whole)
+    json.dump(verdicts, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""A parity test that cannot fail shows nothing: one-line faults are planted in the step, one at a time, and each must be caught."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MT5, REFERENCE, BIRTH, MOVES = (f"execution/{name}.py" for name in ("fill_mt5", "fill_reference", "birth", "moves"))
+
+FAULTS = {
+    "market entries take the wrong side of the spread": (MT5, "(ask_o if side > 0 else bid_o) + side * slip", "(bid_o if side > 0 else ask_o) + side * slip"),
+    "stop and limit entries trigger on bid alone": (MT5, "(ask_o, ask_h, ask_l) if side > 0 else (bid_o, bid_h, bid_l)", "(bid_o, bid_h, bid_l)"),
+    "shorts leave on bid": (MT5, "    if side < 0:\n        digits", "    if False:\n        digits"),
+    "a stop that was gapped fills at its level": (MT5, "if at_open and (o - level) * side < 0:", "if False:"),
+    "a target that was gapped fills at its level": (MT5, "if at_open and (o - level) * side > 0:", "if False:"),
+    "ambiguity goes to the trader": (MT5, "if resolution == AGAINST:", "if resolution != AGAINST:"),
+    "a stop entry's own bar spares its stop": (MT5, "sure_stop = can_stop if not is_stop_entry else end_stop", "sure_stop = can_stop = False"),
+    "slippage helps": (MT5, "price - side * costs[0]", "price + side * costs[0]"),
+    "the size is taken anew at the fill": (MT5, "open_position(t, s, o, price, o[b.O_LOTS],", "open_position(t, s, o, price, o[b.O_LOTS] * marks[s, 0] / price,"),
+    "margin is not asked for": (MT5, "return need <= equity - margin_used(positions, counts, marks, specs, leverage)", "return True"),
+    "an order lives one bar longer": (BIRTH, ">= o[b.O_EXPIRY_BARS] and", "> o[b.O_EXPIRY_BARS] and"),
+    "size comes from balance instead of equity": (BIRTH, "        account[b.A_EQUITY],\n        at(decisions.size_fraction", "        account[b.A_BALANCE],\n        at(decisions.size_fraction"),
+    "a reversal's entry is dropped while its exit works": (BIRTH, "if not is_closing(positions[s, k, b.P_TICKET], s, orders, counts, requests, n):\n            held", "if True:\n            held"),
+    "a limit refuses nothing": ("risk/sizing.py", "return _REFUSED_RISK", "return 0"),
+    "lots are rounded up": ("risk/sizing.py", "math.floor(lots / lot_step + 1e-9)", "math.ceil(lots / lot_step - 1e-9)"),
+    "profit is not converted": (MOVES, "(price - p[b.P_ENTRY]) * rate\n", "(price - p[b.P_ENTRY])\n"),
+    "open shorts are valued at bid": (MOVES, "price = marks[s, 0] if on_bid or p[b.P_SIDE] > 0 else marks[s, 1]\n            total", "price = marks[s, 0]\n            total"),
+    "the exit's commission is forgotten": (MOVES, "account[b.A_BALANCE] += profit - exit_cost", "account[b.A_BALANCE] += profit"),
+    "reference: a gapped stop fills at its level": (REFERENCE, "price = min(o, stop) if p[b.P_SIDE] > 0 else max(o, stop)", "price = stop"),
+    "reference: targets are met before stops": (REFERENCE, "account[b.A_FRONT_KEY] -= 1.0\n                p[b.P_STOP_KEY] = account[b.A_FRONT_KEY]", "account[b.A_BACK_KEY] += 1.0\n                p[b.P_STOP_KEY] = account[b.A_BACK_KEY]"),
+    "reference: the entry's own bar is not looked at again": (REFERENCE, "again = again or reprocess", "again = False"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_every_planted_fault_is_caught_and_the_step_as_it_is_passes(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "components", tmp_path / "components", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, (file, old, _) in FAULTS.items():
+        assert (tmp_path / "components" / file).read_text().count(old) >= 1, f"the place of {name!r} is gone from {file}; plant it where the rule is now"
+    run = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fault_runner.py")), str(tmp_path)],
+        input=json.dumps(FAULTS),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+    verdicts = json.loads(run.stdout)
+    assert verdicts.pop("no fault") == 0, f"the checks fail on the step as it is: {run.stderr[-4000:]}"
+    missed = {name: verdict for name, verdict in verdicts.items() if verdict != 1}
+    assert not missed, f"not caught (0), or broken otherwise (2): {missed}\n{run.stderr[-4000:]}"
+    assert len(verdicts) == len(FAULTS)

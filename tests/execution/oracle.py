@@ -1,0 +1,97 @@
+"""The compiled step and the naive account side by side on one world."""
+
+from __future__ import annotations
+
+import numpy as np
+from managers import busy
+from naive_mt5 import NaiveAccount, Row, Wanted, points_of, run_naive
+from worlds import World
+
+from components.execution import MarketArrays, StepResult, decision_arrays, market_of_bars, market_of_ticks, run_step
+from components.fx import EventKind, ExitKind, OrderKind, Refusal, to_ms
+from components.fx import book as b
+
+
+def compare_with_oracle(world: World, *, as_ticks: bool = False) -> StepResult:
+    """Assert that the step under `mt5` does what the naive account does, event by event, with the same equity and ambiguous rows."""
+    frame, decisions = world.frame(), world.decisions()
+    rate = 1.0 if world.rates is None else np.array(world.rates)
+    market = market_of_bars(frame, world.instrument, world.costs, rate)
+    decided = list(range(len(frame)))
+    if as_ticks:
+        market, decided = _as_ticks(world, market)
+    manage = None if world.manage is None or as_ticks else busy
+    step = run_step(
+        market,
+        decision_arrays(decisions, len(frame)),
+        [world.instrument],
+        world.account,
+        costs=world.costs,
+        sizing=world.sizing,
+        limits=world.limits,
+        resolution=world.resolution,
+        manage=manage,
+        params=None if manage is None else np.array(world.manage),
+    )
+    point = world.instrument.point
+    prices = [np.round(getattr(market, name)[:, 0] / point).astype(int).tolist() for name in ("open", "high", "low", "close")]
+    spreads = np.round(np.broadcast_to(market.spread, market.open.shape)[:, 0] / point).astype(int).tolist()
+    rates = np.broadcast_to(market.rate, market.open.shape)[:, 0].tolist()
+    rows = [Row(*values) for values in zip(*prices, spreads, rates, strict=True)]
+    columns = (points_of(getattr(decisions, name), point) for name in ("entry_price", "stop", "target", "stop_distance", "target_distance", "trail_distance"))
+    wanted = [
+        Wanted(wish.side, wish.exit, OrderKind(wish.kind).name.lower(), *levels, wish.expiry, wish.size)
+        for wish, levels in zip(world.wishes, zip(*columns, strict=True), strict=True)
+    ]
+    naive = NaiveAccount(
+        world.account, world.instrument, world.costs, world.sizing, world.limits, world.resolution == "favour", world.manage if manage else None
+    )
+    curve = run_naive(rows, decided, wanted, naive)
+    ours = [_plain(event, point) for event in step.events if event[b.E_KIND] in (EventKind.OPENED, EventKind.CLOSED) or _is_known_refusal(event)]
+    text = "\nstep:\n" + "\n".join(map(str, ours)) + "\nnaive:\n" + "\n".join(map(str, naive.events))
+    assert len(ours) == len(naive.events), text
+    for mine, theirs in zip(ours, naive.events, strict=True):
+        for a, c in zip(mine, theirs, strict=True):
+            if isinstance(a, float):
+                assert abs(a - float(c)) < 1e-6, f"{mine} is not {theirs}{text}"  # type: ignore[arg-type]
+            else:
+                assert a == c, f"{mine} is not {theirs}{text}"
+    np.testing.assert_allclose(step.equity, curve, rtol=1e-9, atol=1e-6, err_msg=text)
+    assert step.ambiguous_rows == naive.ambiguous_rows, text
+    return step
+
+
+def _is_known_refusal(event: np.ndarray) -> bool:
+    return bool(event[b.E_KIND] == EventKind.REFUSED and event[b.E_LEVEL] != Refusal.UNKNOWN_TICKET)
+
+
+def _plain(event: np.ndarray, point: float) -> tuple[object, ...]:
+    """row, kind, side, lots, price in points, profit, cost, why, ambiguous: as the naive account notes them."""
+    kind = EventKind(int(event[b.E_KIND]))
+    why = ""
+    if kind == EventKind.CLOSED:
+        why = ExitKind(int(event[b.E_EXIT])).name.lower()
+    elif kind == EventKind.REFUSED:
+        why = Refusal(int(event[b.E_LEVEL])).name.lower()
+    if kind == EventKind.REFUSED:
+        return int(event[b.E_ROW]), "refused", int(event[b.E_SIDE]), why
+    return (
+        int(event[b.E_ROW]), kind.name.lower(), int(event[b.E_SIDE]), float(event[b.E_LOTS]), float(event[b.E_PRICE] / point), float(event[b.E_PROFIT]),
+        float(event[b.E_COST]), why, bool(event[b.E_AMBIGUOUS]),
+    )  # fmt: skip
+
+
+def _as_ticks(world: World, market: MarketArrays) -> tuple[MarketArrays, list[int]]:
+    """Each bar as four ticks, in the order open, low, high, close or open, high, low, close by turns; decisions known after the last."""
+    bids, asks, decided, times, rates = [], [], [], [], []
+    for t, time in enumerate(world.frame().index):
+        o, h, low, c = (float(getattr(market, name)[t, 0]) for name in ("open", "high", "low", "close"))
+        spread = float(market.spread[t if len(market.spread) > 1 else 0, 0])
+        for i, price in enumerate((o, low, h, c) if t % 2 else (o, h, low, c)):
+            bids.append(price)
+            asks.append(round(price + spread, world.instrument.digits))
+            decided.append(t if i == 3 else -1)
+            times.append(to_ms(time) + i * 60_000)
+            rates.append(1.0 if world.rates is None else world.rates[t])
+    ticks = market_of_ticks(np.array(times), np.array(bids), np.array(asks), np.array(decided, dtype=np.int64), np.array(rates))
+    return ticks, decided
