@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that the tests need, then the checks, then the tests. Arguments go to pytest: ./run_tests.sh -k desk
+# Everything that the tests need, then the tests, the checks of format, lint, types and imports among them. Arguments go to pytest: ./run_tests.sh -k desk
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -24,5 +24,4 @@ if ! command -v chromium >/dev/null; then
     fi
 fi
 
-.ci/checks
 exec .venv/bin/python -m pytest "$@"

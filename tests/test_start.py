@@ -92,6 +92,11 @@ class Platform:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def has_equal_twin(self, deployment_id: str) -> bool:
+        """Whether the step over the stored ticks gives every signal and fill of the journals, one to one; a bar in work counts as no."""
+        command = (str(self.folder / ".venv/bin/sequence"), "twin", deployment_id)
+        return subprocess.run(command, env=self.environment, capture_output=True, timeout=60, check=False).returncode == 0
+
     def is_served(self) -> bool:
         return all(is_ok(url) for url in (f"http://127.0.0.1:{self.api}/api/v1/health", f"http://127.0.0.1:{self.dashboard}/_stcore/health"))
 
@@ -153,6 +158,9 @@ def test_from_a_clean_clone_to_a_live_loop_that_survives_kills_stops_and_starts_
         assert took < BACK_S, f"{name} came back after {took:.1f} s"
     filled = len(platform.sequence("signals", "--state", "filled", "--limit", "100000"))
     platform.wait_for(lambda: len(platform.sequence("signals", "--state", "filled", "--limit", "100000")) > filled, 120.0, "trading after the kills")
+
+    for deployment in platform.sequence("deploy", "list"):
+        platform.wait_for(lambda id=deployment["id"]: platform.has_equal_twin(id), 60.0, f"equal twin of {deployment['strategy']}")  # type: ignore[misc]
 
     assert platform.interrupt() < STOP_S
     assert marked_processes(platform.home) == []

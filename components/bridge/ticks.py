@@ -1,21 +1,21 @@
 """The tick store: durable, in group commits, so that one disk flush answers many requests.
 
-A request's ticks go to the one writer thread. While a commit is being flushed, other requests gather; the next commit takes all of them.
-A caller is answered only after the commit that holds its ticks.
+The first caller commits. While its commit is being flushed, other callers gather; one of them then commits for all that have gathered. A
+caller is answered only after the commit that holds its ticks.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import NamedTuple
 
 import numpy as np
+import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from components.base import Database
@@ -25,9 +25,8 @@ from components.fx import Refused, Tick, Unavailable
 # symbol, seq, time_ms, bid, ask
 TickRow = tuple[str, int, int, float, float]
 
-_ROWS_PER_COMMIT = 50_000
 _ROWS_PER_STATEMENT = 1_000
-_ANSWER_TIMEOUT_S = 30.0
+_CLOSE_WITHIN_S = 10
 
 
 class TickArrays(NamedTuple):
@@ -40,16 +39,19 @@ class TickArrays(NamedTuple):
 
 
 class _Post:
-    """Ticks of one request on their way to the disk."""
+    """Ticks of one call on their way to the disk; `values` are those of the rows, five each. `turn` opens when it is committed, or when its
+    caller is to commit for all that have gathered."""
 
-    __slots__ = ("account_id", "done", "error", "rows")
+    __slots__ = ("account_id", "error", "is_committed", "rows", "turn", "values")
 
-    def __init__(self, account_id: str, rows: Sequence[TickRow]) -> None:
+    def __init__(self, account_id: str, rows: Sequence[TickRow], values: list[int | float]) -> None:
         self.account_id = account_id
         self.rows = rows
+        self.values = values
         self.error: Exception | None = None
-        self.done = threading.Lock()
-        self.done.acquire()
+        self.is_committed = False
+        self.turn = threading.Lock()
+        self.turn.acquire()
 
 
 class TickStore:
@@ -58,11 +60,12 @@ class TickStore:
     def __init__(self, database: Database, on_commit: Callable[[int, float], None] | None = None) -> None:
         self.database = database
         self._on_commit = on_commit
-        self._queue: SimpleQueue[_Post | None] = SimpleQueue()
         self._feeds: dict[tuple[str, str], int] = {}
-        self._writer: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._closed = False
+        self._gathering = threading.Lock()
+        self._gathered: list[_Post] = []
+        self._is_committing = False
+        self._is_closed = False
+        self._connection: sa.PoolProxiedConnection | None = None
 
     @classmethod
     def open(cls, home: Path, on_commit: Callable[[int, float], None] | None = None) -> TickStore:
@@ -97,11 +100,20 @@ class TickStore:
         """
         if not rows:
             return 0
-        post = _Post(account_id, rows)
-        self._start_writer()
-        self._queue.put(post)
-        if not post.done.acquire(timeout=_ANSWER_TIMEOUT_S):
-            raise Unavailable(f"the tick store did not answer within {_ANSWER_TIMEOUT_S:.0f} s; send the same ticks again")
+        try:
+            post = _Post(account_id, rows, self._values(account_id, rows))
+        except sa.exc.SQLAlchemyError as error:
+            raise Unavailable(f"ticks.db: {error}; send the same ticks again") from error
+        with self._gathering:
+            if self._is_closed:
+                raise Unavailable("the tick store is closed; send the same ticks again")
+            self._gathered.append(post)
+            commits = not self._is_committing
+            self._is_committing = True
+        if not commits:
+            post.turn.acquire()
+        if not post.is_committed:
+            self._commit_gathered()
         if post.error is not None:
             raise post.error
         return len(rows)
@@ -159,65 +171,60 @@ class TickStore:
             )
 
     def close(self) -> None:
-        """Let what waits be written, then close."""
-        with self._starting:
-            self._closed = True
-            if self._writer is not None:
-                self._queue.put(None)
-                self._writer.join()
+        """Take nothing more, wait for the commit that runs, and close."""
+        with self._gathering:
+            self._is_closed = True
+        for _ in range(_CLOSE_WITHIN_S * 100):
+            with self._gathering:
+                if not self._is_committing:
+                    break
+            sleep(0.01)
+        if self._connection is not None:
+            self._connection.close()
         self.database.close()
 
-    def _start_writer(self) -> None:
-        if self._writer is not None and not self._closed:
-            return
-        with self._starting:
-            if self._closed:
-                raise Unavailable("the tick store is closing; send the same ticks again")
-            if self._writer is None:
-                self._writer = threading.Thread(target=self._write_posts, name="tick-writer", daemon=True)
-                self._writer.start()
-
-    def _write_posts(self) -> None:
-        connection = self.database.engine.raw_connection()
-        driver = connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        while (first := self._queue.get()) is not None:
-            posts, rows, is_closing = [first], len(first.rows), False
-            while rows < _ROWS_PER_COMMIT and not is_closing:
-                try:
-                    post = self._queue.get_nowait()
-                except Empty:
-                    break
-                if post is None:
-                    is_closing = True
-                else:
-                    posts.append(post)
-                    rows += len(post.rows)
-            self._commit(driver, posts, rows)
-            if is_closing:
-                break
-        connection.close()
-
-    def _commit(self, driver: sqlite3.Connection, posts: Sequence[_Post], rows: int) -> None:
+    def _commit_gathered(self) -> None:
+        with self._gathering:
+            posts, self._gathered = self._gathered, []
         started = perf_counter()
         try:
-            values = [value for post in posts for value in self._values(post)]
-            if _insert(driver, values) < rows:
-                for post in posts:
-                    post.error = self._conflict(post)
-        except Exception as error:  # the edge of this thread: every waiting request gets the answer
+            self._commit(posts)
+        except Exception as error:  # whatever it is, every caller of this commit gets it as its answer
             self._feeds.clear()
+            if self._connection is not None:
+                self._connection.invalidate()
+                self._connection = None
             for post in posts:
-                post.error = error if isinstance(error, Unavailable) else Unavailable(f"ticks.db: {error}; send the same ticks again")
+                post.error = Unavailable(f"ticks.db: {error}; send the same ticks again")
         if self._on_commit is not None:
-            self._on_commit(rows, perf_counter() - started)
+            self._on_commit(sum(len(post.rows) for post in posts), perf_counter() - started)
+        with self._gathering:
+            self._is_committing = bool(self._gathered)
+            following = self._gathered[0] if self._gathered else None
+        if following is not None:
+            following.turn.release()
         for post in posts:
-            post.done.release()
+            post.is_committed = True
+            post.turn.release()
 
-    def _values(self, post: _Post) -> Iterator[int | float]:
-        feed_of = {symbol: self._feed(post.account_id, symbol) for symbol in {row[0] for row in post.rows}}
-        for symbol, seq, time_ms, bid, ask in post.rows:
-            yield from (feed_of[symbol], seq, time_ms, bid, ask)
+    def _commit(self, posts: Sequence[_Post]) -> None:
+        if self._connection is None:
+            self._connection = self.database.engine.raw_connection()
+        driver = self._connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        values = posts[0].values if len(posts) == 1 else [value for post in posts for value in post.values]
+        if _insert(driver, values) * 5 < len(values):
+            for post in posts:
+                post.error = self._conflict(post)
+
+    def _values(self, account_id: str, rows: Sequence[TickRow]) -> list[int | float]:
+        symbols, *columns = zip(*rows, strict=True)
+        feed_of = {symbol: self._feed(account_id, symbol) for symbol in set(symbols)}
+        values: list[int | float] = [0] * (5 * len(rows))
+        values[0::5] = [feed_of[symbol] for symbol in symbols]
+        for place, column in enumerate(columns, start=1):
+            values[place::5] = column
+        return values
 
     def _conflict(self, post: _Post) -> Refused | None:
         with self.database.read() as connection:

@@ -169,7 +169,7 @@ def test_a_deployment_without_an_account_is_refused_in_words(acting_dashboard: D
 def test_twin_replay_is_told_in_words(acting_dashboard: Dashboard, page: Any) -> None:
     one = DeskStore.open(acting_dashboard.home).deployments()[0]
     acting_dashboard.open(page, "infrastructure")
-    page.locator(f".st-key-twin-{one.id} button").click()
+    page.locator(f".st-key-twin-{one.id} button").first.click()
     page.get_by_text("Live and its twin differ").wait_for()
 
 
@@ -191,7 +191,7 @@ def test_on_an_empty_platform_a_click_and_a_worker_bring_the_first_bars(fresh_da
     try:
         page.get_by_text("collect done").wait_for()
         page.get_by_text("99.94 of 100").wait_for()
-        assert page.locator(".js-plotly-plot .main-svg").count() >= 2
+        page.locator(".js-plotly-plot:has(.main-svg)").nth(1).wait_for()
     finally:
         worker.terminate()
         worker.wait(20)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import cfunc
 
 from components.fx import Action
 from components.fx import book as b
-from components.strategy import MANAGE_SIGNATURE, ask
+from components.strategy import ask, compiled_manage
 
 CLOSE, MODIFY, CANCEL = int(Action.CLOSE), int(Action.MODIFY), int(Action.CANCEL)
 
 
-@cfunc(MANAGE_SIGNATURE, cache=True)
+@compiled_manage
 def busy(account: Any, positions: Any, n_positions: Any, orders: Any, n_orders: Any, marks: Any, bar: Any, params: Any, requests: Any, n: Any) -> Any:
     """params: 0 gain (in initial risk) at which the stop goes to the entry; 1 and 2 age in bars at which 0.02 lots, and all, are closed; 3 age of an
     order at which it is cancelled; each off at 0."""
