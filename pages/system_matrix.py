@@ -40,21 +40,37 @@ def _trading_state() -> None:
             state_line(
                 state, {"ACTIVE": "signals are issued", "REDUCING": "positions are only closed", "HALTED": "no signal is issued"}[state], since
             )
-        why = reason.text_input("reason", placeholder="why (it is kept)", key="halt_reason", label_visibility="collapsed")
+        reason.text_input("reason", placeholder="why (it is kept)", key="halt_reason", label_visibility="collapsed")
         with press, st.container(horizontal=True):
-            if st.button(
+            said = "issue nothing any more, on any account"
+            st.button(
                 "HALT",
                 key="halt",
                 icon=":material/front_hand:",
                 width="stretch",
                 disabled=state == "HALTED",
-                help="issue nothing any more, on any account",
-            ):
-                desk.halt(why or "a person halted trading on the dashboard")
-                st.rerun()
-            if st.button("RESUME", key="resume", icon=":material/play_arrow:", width="stretch", disabled=state == "ACTIVE", help="trade again"):
-                desk.resume(why or "a person resumed trading on the dashboard")
-                st.rerun()
+                help=said,
+                on_click=_change_state,
+                args=(True,),
+            )
+            st.button(
+                "RESUME",
+                key="resume",
+                icon=":material/play_arrow:",
+                width="stretch",
+                disabled=state == "ACTIVE",
+                help="trade again",
+                on_click=_change_state,
+                args=(False,),
+            )
+
+
+def _change_state(is_halt: bool) -> None:
+    """What a click on HALT or RESUME does; the reason is used once."""
+    why = st.session_state.get("halt_reason") or f"a person {'halted' if is_halt else 'resumed'} trading on the dashboard"
+    with told_errors():
+        (stores.desk().halt if is_halt else stores.desk().resume)(why)
+        st.session_state["halt_reason"] = ""
 
 
 def _live() -> None:
@@ -153,7 +169,7 @@ def _account_rows(account: str, terminal: Terminal | None, positions: list[Posit
         item = instrument(symbol)
         tick_age = "replayed" if is_replay else age(tick.time_ms, now)
         spread = number((tick.ask - tick.bid) / item.point, 1, "points")
-        last = {"symbol": symbol, "bid": item.price_text(tick.bid), "ask": item.price_text(tick.ask), "spread": spread, "tick no.": tick.seq}
+        last = {"symbol": symbol, "bid / ask": f"{item.price_text(tick.bid)} / {item.price_text(tick.ask)}", "spread": spread, "tick no.": tick.seq}
         rows.append(
             {
                 **start,
@@ -174,7 +190,8 @@ def _rate(account: str, symbol: str, seq: int, now: int) -> str:
         seen[(account, symbol)] = (seq, now)
     if before is None or now <= before[1]:
         return "–"
-    return number((seq - before[0]) * 1_000 / (now - before[1]), 1, "per s")
+    rate = (seq - before[0]) * 1_000 / (now - before[1])
+    return number(rate, 1 if rate < 10 else 0, "per s")
 
 
 def _deployments(deployments: list[Deployment]) -> None:

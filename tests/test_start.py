@@ -41,6 +41,7 @@ def free_ports(count: int) -> list[int]:
 def clone_to(folder: Path) -> None:
     """What a clone of this working tree, committed, would hold."""
     listed = subprocess.run(("git", "ls-files", "-co", "--exclude-standard", "-z"), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert listed, "the test needs a git checkout"
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from components.backtest.run import TRADE_COLUMNS, measures
 from components.backtest.store import BacktestStore, StoredRun
@@ -22,6 +22,7 @@ from components.ledger import TrialLedger, code_version
 
 MAX_TRADES = 100_000
 MAX_MONEY = 1e12
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def _text_time(value: Any) -> Any:
@@ -31,7 +32,13 @@ def _text_time(value: Any) -> Any:
     return value
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_text_time)]
+def _in_range(value: datetime) -> datetime:
+    if not EARLIEST <= value <= LATEST:
+        raise ValueError(f"lies outside {EARLIEST.year} to {LATEST.year}")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_text_time), AfterValidator(_in_range)]
 Money = Annotated[float, Field(ge=-MAX_MONEY, le=MAX_MONEY, allow_inf_nan=False, strict=True)]
 Price = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False, strict=True)]
 
@@ -171,7 +178,7 @@ def _frame(asked: ImportedBacktest) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "ticket": np.arange(1, len(trades) + 1, dtype=np.int64),
-            "side": np.array([trade.side for trade in trades], dtype=np.int8),
+            "side": np.array([trade.side for trade in trades], dtype=np.int64),
             "lots": np.array([trade.lots for trade in trades], dtype=np.float64),
             "entry_time": _times([trade.entry_time for trade in trades]),
             "exit_time": _times([trade.exit_time for trade in trades]),
@@ -185,7 +192,7 @@ def _frame(asked: ImportedBacktest) -> pd.DataFrame:
             "exit": pd.Series([trade.exit or "unknown" for trade in trades], dtype="str"),
             "level": np.full(len(trades), np.nan),
             "ambiguous": np.zeros(len(trades), dtype=bool),
-            "reason": np.zeros(len(trades), dtype=np.int16),
+            "reason": np.zeros(len(trades), dtype=np.int64),
             "reason_text": pd.Series([trade.reason for trade in trades], dtype="str"),
             "entry_bar": unknown,
             "exit_bar": unknown,

@@ -219,7 +219,7 @@ def closed_trades(events: Floats) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "ticket": closed[:, b.E_TICKET].astype(np.int64),
-            "side": closed[:, b.E_SIDE].astype(np.int8),
+            "side": closed[:, b.E_SIDE].astype(np.int64),
             "lots": closed[:, b.E_LOTS],
             "entry_price": closed[:, b.E_ENTRY_PRICE],
             "exit_price": closed[:, b.E_PRICE],
@@ -230,7 +230,7 @@ def closed_trades(events: Floats) -> pd.DataFrame:
             "exit": names[closed[:, b.E_EXIT].astype(np.int64)],
             "level": closed[:, b.E_LEVEL],
             "ambiguous": closed[:, b.E_AMBIGUOUS] > 0,
-            "reason": closed[:, b.E_REASON].astype(np.int16),
+            "reason": closed[:, b.E_REASON].astype(np.int64),
             "entry_bar": closed[:, b.E_ENTRY_ROW].astype(np.int64),
             "exit_bar": closed[:, b.E_ROW].astype(np.int64),
         }
@@ -247,7 +247,7 @@ def _open_trades(step: StepResult, last_bar: int, instrument: Instrument, costs:
     return pd.DataFrame(
         {
             "ticket": rows[:, b.P_TICKET].astype(np.int64),
-            "side": side.astype(np.int8),
+            "side": side.astype(np.int64),
             "lots": lots,
             "entry_price": rows[:, b.P_ENTRY],
             "exit_price": price,
@@ -259,7 +259,7 @@ def _open_trades(step: StepResult, last_bar: int, instrument: Instrument, costs:
             "exit": np.full(len(rows), ExitKind.END_OF_DATA.name.lower()),
             "level": np.full(len(rows), np.nan),
             "ambiguous": np.zeros(len(rows), dtype=bool),
-            "reason": rows[:, b.P_REASON].astype(np.int16),
+            "reason": rows[:, b.P_REASON].astype(np.int64),
             "entry_bar": rows[:, b.P_OPEN_ROW].astype(np.int64),
             "exit_bar": np.full(len(rows), last_bar),
         }

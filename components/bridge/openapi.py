@@ -142,8 +142,9 @@ def _section(method: str, path: str, operation: dict[str, Any]) -> str:
     if "requestBody" in operation:
         rows.append(f"<p>Body: {_type(operation['requestBody']['content']['application/json']['schema'])}</p>")
     for code, answer in operation["responses"].items():
-        schema = next(iter(answer["content"].values()))["schema"]
-        rows.append(f'<p class="note">{code}: {escape(answer["description"])} {_type(schema) if code == "200" else ""}</p>')
+        media_type, content = next(iter(answer["content"].items()))
+        shown = (_type(content["schema"]) if content["schema"] else escape(media_type)) if code == "200" else ""
+        rows.append(f'<p class="note">{code}: {escape(answer["description"])} {shown}</p>')
     return "".join(rows) + "</section>"
 
 

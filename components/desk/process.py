@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 
 from components.base import Settings, get_log
 from components.bridge import Mailbox, TickStore, WakeListener
+from components.desk.records import TradingState
 from components.desk.session import Session
 from components.desk.store import DeskStore
 from components.fx import Corrupt, PlatformError, Unavailable
@@ -26,8 +27,12 @@ class _Desk:
 
     def serve(self, account_id: str, symbol: str) -> None:
         """Bring every session of one account and symbol up to the ticks that are stored."""
+        feed = (account_id, symbol)
+        if not any((item.deployment.account_id, item.deployment.symbol) == feed for item in self.sessions.values()):
+            # A deployment that was armed a moment ago must not miss the tick that it was armed for.
+            self.refresh()
         for session in list(self.sessions.values()):
-            if (session.deployment.account_id, session.deployment.symbol) == (account_id, symbol):
+            if (session.deployment.account_id, session.deployment.symbol) == feed:
                 self._run(session)
 
     def refresh(self) -> None:
@@ -106,5 +111,7 @@ def _housekeeping(desk: _Desk) -> None:
     try:
         desk.refresh()
         desk.mailbox.sweep()
+        if desk.store.trading_state() == TradingState.HALTED.value:
+            desk.store.withdraw_pending("trading is halted")
     except Unavailable as error:
         _LOG.warning("store_busy", error=error.message)

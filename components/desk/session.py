@@ -31,7 +31,11 @@ _PORTION = 50_000
 
 def history_of(home: Path, deployment: Deployment) -> pd.DataFrame:
     """The bars that come before a deployment's live bars: its bar set from the anchor to `history_until_ms`."""
-    bars = PipelineStore.open(home).load_bars(deployment.spec.bar_set_id)
+    store = PipelineStore.open(home)
+    try:
+        bars = store.load_bars(deployment.spec.bar_set_id)
+    finally:
+        store.close()
     open_ms = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
     keep = open_ms >= deployment.spec.anchor_ms
     if deployment.spec.history_until_ms > 0:
@@ -48,6 +52,17 @@ def live_rate(symbol: str, currency: str, bid: float) -> float:
         If another pair's price would be needed; such deployments are not supported yet.
     """
     return conversion_rate(instrument(symbol).profit_currency, currency, {symbol: bid})
+
+
+def _dataset_of(home: Path, model_id: str | None) -> str | None:
+    """The dataset from which a model was trained, for the signals' record."""
+    if model_id is None:
+        return None
+    store = ModelStore.open(home)
+    try:
+        return store.get(model_id).dataset_id
+    finally:
+        store.close()
 
 
 class Session:
@@ -71,8 +86,7 @@ class Session:
         self.instrument = instrument(deployment.symbol)
         self._specs = spec_rows([self.instrument])
         self._requests = no_requests(64)
-        model_id = deployment.spec.model_id
-        self._dataset_id = ModelStore.open(home).get(model_id).dataset_id if model_id else None
+        self._dataset_id = _dataset_of(home, deployment.spec.model_id)
         self._frame = history_of(home, deployment)
         self._history = len(self._frame)
         self._probabilities: pd.DataFrame | None = None

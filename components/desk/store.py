@@ -11,8 +11,9 @@ import orjson
 import sqlalchemy as sa
 
 from components.base import Database, create_all, insert_or_ignore, now_ms
+from components.bridge import Mailbox
 from components.desk.records import DecidedBar, Deployment, DeploymentSpec, StateChange, TradingState
-from components.fx import BadInput, NotFound, Timeframe, instrument
+from components.fx import BadInput, NotFound, SignalState, Timeframe, instrument
 from components.strategy import strategy
 
 _tables = sa.MetaData()
@@ -131,8 +132,21 @@ class DeskStore:
         return self.deployment(deployment_id)
 
     def halt(self, reason: str) -> None:
-        """Issue nothing any more, on any account, until a person resumes."""
+        """Issue nothing any more, on any account, until a person resumes, and take back what no terminal has fetched yet.
+
+        Open positions stay as they are, with their stops and targets at the broker; signals that a terminal has fetched are on their way.
+        """
         self._change(TradingState.HALTED, reason)
+        self.withdraw_pending(f"trading was halted: {reason}")
+
+    def withdraw_pending(self, reason: str) -> int:
+        """Cancel every signal that no terminal has fetched yet; how many that were."""
+        mailbox = Mailbox.open(self.database.path.parent)
+        try:
+            pending = mailbox.signals(state=SignalState.PENDING, limit=10_000)
+            return sum(mailbox.withdraw(stored.signal.id, reason) for stored in pending)
+        finally:
+            mailbox.close()
 
     def reduce(self, reason: str) -> None:
         """Only close, cancel and move stops, until a person resumes."""

@@ -104,7 +104,9 @@ def close_bar(bar, s, decisions, account, positions, orders, counts, marks, spec
     n = 0
     for k in range(counts[s, 1]):
         o = orders[s, k]
-        if o[b.O_EXPIRY_BARS] > 0 and bar - o[b.O_BORN_BAR] >= o[b.O_EXPIRY_BARS] and is_none(o[b.O_POSITION]):
+        # A negative ticket is a live signal still on its way: it holds its place and cannot be cancelled.
+        is_working = o[b.O_TICKET] > 0 and is_none(o[b.O_POSITION])
+        if is_working and o[b.O_EXPIRY_BARS] > 0 and bar - o[b.O_BORN_BAR] >= o[b.O_EXPIRY_BARS]:
             put(requests, n, CANCEL, s, bar, o[b.O_TICKET], o[b.O_SIDE])
             n += 1
     for k in range(counts[s, 0]):
@@ -136,7 +138,7 @@ def close_bar(bar, s, decisions, account, positions, orders, counts, marks, spec
                 n += 1
         for k in range(counts[s, 1]):
             o = orders[s, k]
-            if o[b.O_SIDE] == out and is_none(o[b.O_POSITION]) and not is_cancelling(o[b.O_TICKET], requests, n):
+            if o[b.O_SIDE] == out and o[b.O_TICKET] > 0 and is_none(o[b.O_POSITION]) and not is_cancelling(o[b.O_TICKET], requests, n):
                 put(requests, n, CANCEL, s, bar, o[b.O_TICKET], o[b.O_SIDE])
                 n += 1
     if side != 0 and places_held(s, positions, orders, counts, requests, n) < sizing[Z_MAX_POSITIONS]:

@@ -26,7 +26,18 @@ def compile_all() -> None:
     for policy in ("mt5", "reference"):
         run_step(market_of_bars(bars, item, Costs()), decisions, [item], account, policy=policy)
     close_bar(
-        2, 0, decisions, *new_book(account, 1), spec_rows([item]), Sizing().as_row(), Limits().as_row(), 0, False, no_manage, np.zeros(1), no_requests(64)
+        2,
+        0,
+        decisions,
+        *new_book(account, 1),
+        spec_rows([item]),
+        Sizing().as_row(),
+        Limits().as_row(),
+        0,
+        False,
+        no_manage,
+        np.zeros(1),
+        no_requests(64),
     )
     broker = PaperBroker(account, [item])
     broker.apply(Signal("warm", "warm", "warm", "open", "EURUSD", 1, lots=0.01))

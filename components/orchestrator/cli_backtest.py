@@ -10,6 +10,7 @@ from components.orchestrator.cli_data import newest_bar_set
 from components.orchestrator.cli_jobs import Queue, do_job, read_text
 from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, chosen, home
 
+PANEL = "Strategies and backtests"
 RUN_COLUMNS = ("id", "source", "strategy", "symbol", "timeframe", "policy", "total_return", "sharpe", "max_drawdown", "trades", "created_ms")
 ROW_COLUMNS = ("run_id", "strategy", "total_return", "sharpe", "max_drawdown", "trades", "delta_return", "delta_sharpe", "delta_drawdown")
 TRIAL_COLUMNS = ("id", "family", "strategy", "kind", "state", "dataset_id", "code_version", "metrics", "created_ms")
@@ -20,10 +21,10 @@ backtest = typer.Typer(help="Backtests.", no_args_is_help=True)
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this topic."""
-    app.add_typer(strategies, name="strategies")
-    app.add_typer(backtest, name="backtest")
-    app.command("compare")(compare_runs)
-    app.command("ledger")(ledger)
+    app.add_typer(strategies, name="strategies", rich_help_panel=PANEL)
+    app.add_typer(backtest, name="backtest", rich_help_panel=PANEL)
+    app.command("compare", rich_help_panel=PANEL)(compare_runs)
+    app.command("ledger", rich_help_panel=PANEL)(ledger)
 
 
 @strategies.command("list")

@@ -9,6 +9,7 @@ import typer
 from components.orchestrator.cli_jobs import Queue, do_job
 from components.orchestrator.cli_output import AsJson, answer_one, answer_rows, chosen, home
 
+PANEL = "Prices and datasets"
 BAR_SET_COLUMNS = ("id", "symbol", "timeframe", "source", "rows", "quality_score", "start_ms", "end_ms", "created_ms")
 DATASET_COLUMNS = ("id", "bar_set_id", "rows", "train_rows", "test_rows", "start_ms", "end_ms", "created_ms")
 
@@ -18,10 +19,10 @@ bars = typer.Typer(help="Collected bars.", no_args_is_help=True)
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this topic."""
-    app.command("collect")(collect)
-    app.command("quality")(quality)
-    app.add_typer(bars, name="bars")
-    app.add_typer(dataset, name="dataset")
+    app.command("collect", rich_help_panel=PANEL)(collect)
+    app.command("quality", rich_help_panel=PANEL)(quality)
+    app.add_typer(bars, name="bars", rich_help_panel=PANEL)
+    app.add_typer(dataset, name="dataset", rich_help_panel=PANEL)
 
 
 def newest_bar_set() -> str:

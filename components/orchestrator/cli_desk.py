@@ -11,6 +11,7 @@ from components.orchestrator.cli_backtest import model_of
 from components.orchestrator.cli_data import newest_bar_set
 from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, bar, chosen, home, plain, say, settings
 
+PANEL = "Trading"
 DEPLOYMENT_COLUMNS = ("id", "account_id", "symbol", "timeframe", "strategy", "state", "model_id", "note", "created_ms")
 SIGNAL_COLUMNS = ("id", "account_id", "state", "action", "symbol", "side", "entry", "lots", "strategy", "created_ms", "message")
 
@@ -19,9 +20,9 @@ deploy = typer.Typer(help="Deployments: a strategy that trades an account.", no_
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this topic."""
-    app.add_typer(deploy, name="deploy")
+    app.add_typer(deploy, name="deploy", rich_help_panel=PANEL)
     for command in (halt, resume, signals, twin, desk, api, dashboard, terminal):
-        app.command(command.__name__)(command)
+        app.command(command.__name__, rich_help_panel=PANEL)(command)
 
 
 @deploy.command("create")

@@ -10,6 +10,7 @@ import typer
 
 from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, bar, chosen, home, print_json, progress_of, say, settings
 
+PANEL = "Jobs and models"
 JOB_COLUMNS = ("id", "kind", "state", "progress", "message", "attempts", "submitted_ms", "finished_ms")
 HARDWARE_EVERY_S = 5.0
 Queue = Annotated[bool, typer.Option("--queue", help="Put it into the queue for a worker and answer at once, instead of doing it here.")]
@@ -20,10 +21,10 @@ models = typer.Typer(help="Trained models.", no_args_is_help=True)
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this topic."""
-    app.add_typer(jobs, name="jobs")
-    app.add_typer(models, name="models")
-    app.command("worker")(worker)
-    app.command("train")(train)
+    app.add_typer(jobs, name="jobs", rich_help_panel=PANEL)
+    app.add_typer(models, name="models", rich_help_panel=PANEL)
+    app.command("worker", rich_help_panel=PANEL)(worker)
+    app.command("train", rich_help_panel=PANEL)(train)
 
 
 def do_job(kind: str, payload: dict[str, Any], queue: bool, as_json: bool) -> None:

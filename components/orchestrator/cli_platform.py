@@ -9,17 +9,18 @@ import typer
 
 from components.orchestrator.cli_output import AsJson, answer_one, answer_rows, bar, home, plain, print_json, say, settings
 
+PANEL = "The platform"
 PROCESS_COLUMNS = ("name", "state", "healthy", "pid", "started_ms", "restarts", "address", "last_exit")
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this topic."""
-    app.command("up")(up)
-    app.command("down")(down)
-    app.command("status")(status)
-    app.command("migrate")(migrate)
-    app.command("first-data")(first_data)
-    app.command("hardware")(hardware)
+    app.command("up", rich_help_panel=PANEL)(up)
+    app.command("down", rich_help_panel=PANEL)(down)
+    app.command("status", rich_help_panel=PANEL)(status)
+    app.command("migrate", rich_help_panel=PANEL)(migrate)
+    app.command("first-data", rich_help_panel=PANEL)(first_data)
+    app.command("hardware", rich_help_panel=PANEL)(hardware)
 
 
 def up(demo: Annotated[bool, typer.Option("--demo", help="Let the simulated terminal trade; a first run does so anyway.")] = False) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pandas as pd
 import streamlit as st
 
 from components.base import now_ms
 from components.desk import Deployment, DeploymentSpec, TwinReport, twin_replay
-from components.fx import from_ms
+from components.fx import from_ms, to_ms
 from components.pipeline import parse_payload
 from components.strategy import strategy as strategy_named
 from pages._shared import stores
@@ -16,6 +18,7 @@ from pages._shared.liveness import liveness_of
 from pages._shared.parts import chip, missing, plain, table, told_errors
 from pages._shared.text import age, number, pairs, plural, side_word, utc
 
+UNTIL_HELP = "for a terminal that replays these bars: its history must end before the first replayed bar; leave it empty for a live market"
 SIGNAL = ("bar", "action", "side", "lots", "entry", "stop", "target")
 
 
@@ -57,6 +60,7 @@ def _create() -> None:
     with st.form(f"{key}.{chosen.name}", border=False):
         account = st.text_input("account", placeholder="the account's number or name, as its terminal tells it", key="deploy.account")
         answers = rules(chosen, key, given)
+        until = st.date_input("leave out bars from this day on (UTC)", None, key="deploy.until", help=UNTIL_HELP)
         real = st.checkbox("allow an account with real money", key="deploy.real")
         if st.form_submit_button("Create deployment", type="primary", icon=":material/add:"):
             bars = stores.pipeline().bar_set(bar_set_id)
@@ -68,7 +72,9 @@ def _create() -> None:
                 "bar_set_id": bar_set_id,
             }
             with told_errors():
-                made = stores.desk().create(parse_payload(DeploymentSpec, {**document, **answers, "model_id": model_id, "allow_real": real}))
+                until_ms = to_ms(datetime(until.year, until.month, until.day, tzinfo=UTC)) if until else 0
+                document |= {**answers, "model_id": model_id, "history_until_ms": until_ms, "allow_real": real}
+                made = stores.desk().create(parse_payload(DeploymentSpec, document))
                 st.toast(f"Deployment {made.id} is made; arm it to let it trade.")
                 st.rerun()
 
@@ -98,7 +104,7 @@ def _deployment(one: Deployment) -> None:
                 help="run the step over the same ticks and compare, one to one",
             )
         if one.note:
-            st.caption(f"Note: {plain(one.note)}")
+            st.warning(plain(one.note), icon=":material/warning:")
         sizing = (
             f"{one.spec.sizing.risk_fraction:.2%} of equity at risk" if one.spec.sizing.mode == "risk" else f"{one.spec.sizing.fixed_lots:g} lots"
         )

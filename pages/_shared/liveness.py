@@ -27,7 +27,7 @@ def liveness_of(deployment: Deployment) -> Liveness:
     tick = stores.ticks().latest(deployment.account_id, deployment.symbol)
     last = stores.desk().last_bar(deployment.id)
     waiting = None
-    if tick is not None:
+    if tick is not None and deployment.state == "armed":
         after = stores.ticks().since(deployment.account_id, deployment.symbol, last.last_seq if last else 0, 1)
         if len(after.seq):
             first_bar = deployment.timeframe.open_ms(int(after.time_ms[0]))

@@ -13,6 +13,7 @@ from components.desk import DeploymentSpec, DeskStore
 from components.fx import AccountSnapshot, BadInput, Report, Signal, Tick
 from components.jobs import JobStore, read_hardware
 from components.models import ModelStore
+from components.orchestrator import PlatformStore, ProcessState
 from components.pipeline import DatasetRecipe, PipelineStore, build_dataset, collect
 from components.strategy import catalogue
 from components.training import train
@@ -35,6 +36,7 @@ def seed(home: Path) -> None:
     _an_import(home)
     _jobs(home)
     _live(home, bars.id, model["model_id"])
+    _processes(home)
 
 
 def _a_failed_trial(home: Path, bar_set_id: str) -> None:
@@ -103,6 +105,20 @@ def _live(home: Path, bar_set_id: str, model_id: str) -> None:
         )  # fmt: skip
     mailbox.record_reports([Report("r9", ACCOUNT, "closed", now + 60_000, "EURUSD", position_ticket=2, side=leased[1].side, lots=leased[1].lots,
                                    price=1.25, profit=12.5, exit_kind=2, level=1.25)])  # fmt: skip
+
+
+def _processes(home: Path) -> None:
+    log = home / "logs" / "worker.log"
+    log.parent.mkdir()
+    log.write_text("".join(f"line {number} of the worker\n" for number in range(200)))
+    store, now = PlatformStore.open(home), now_ms()
+    store.replace_processes(
+        [
+            ProcessState("api", "running", True, 4711, now - 90_000, 0, "", "http://127.0.0.1:5000", str(home / "logs" / "api.log")),
+            ProcessState("worker", "running", True, 4712, now - 30_000, 1, "was killed by SIGKILL", "", str(log)),
+        ]
+    )
+    store.add_event("worker", "was killed by SIGKILL; starts again in 0.1 s")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from live_dashboard import ROOT, Dashboard, environment, run_dashboard, settle
 from components.backtest import BacktestStore
 from components.desk import DeskStore
 from components.jobs import Job, JobStore
+from components.orchestrator import PlatformStore
 from components.pipeline import PipelineStore
 
 pytestmark = pytest.mark.slow
@@ -171,6 +173,19 @@ def test_twin_replay_is_told_in_words(acting_dashboard: Dashboard, page: Any) ->
     acting_dashboard.open(page, "infrastructure")
     page.locator(f".st-key-twin-{one.id} button").first.click()
     page.get_by_text("Live and its twin differ").wait_for()
+
+
+def test_processes_are_shown_while_a_supervisor_writes_them_and_called_gone_after(acting_dashboard: Dashboard, page: Any) -> None:
+    store = PlatformStore.open(acting_dashboard.home)
+    acting_dashboard.open(page, "")
+    gone = page.get_by_text("No supervisor is running.")
+    gone.wait_for()
+    give_up = time.monotonic() + 30
+    while gone.is_visible():
+        store.replace_processes(store.processes())
+        assert time.monotonic() < give_up
+        page.wait_for_timeout(300)
+    gone.wait_for(timeout=30_000)
 
 
 @pytest.fixture

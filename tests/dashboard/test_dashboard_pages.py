@@ -76,7 +76,7 @@ def test_every_tab_of_the_infrastructure_shows_its_content(seeded_dashboard: Das
         "Signals": ["everything that happened to it", "the fast average crossed above the slow one"],
         "Positions": ["changes; by is the signal"],
         "Terminals": ["/api/v1/docs"],
-        "Processes and logs": ["No process is supervised."],
+        "Processes and logs": ["The log cannot be read: No such file or directory", "the last 80 lines"],
         "Databases": ["output_central"],
         "Machine": ["processor"],
     }

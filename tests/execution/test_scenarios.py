@@ -161,7 +161,7 @@ def test_a_limit_entrys_target_is_not_proven_by_a_high_that_may_have_come_before
 
 
 def test_a_stop_nearer_than_the_spread_is_passed_at_the_fill_and_costs_the_whole_spread() -> None:
-    step = run([FLAT, (1.1000, 1.1050, 1.1000, 1.1040)], spread_points=20, side={0: 1}, entry={0: 1}, entry_price={0: 1.1030}, stop={0: 1.1020})
+    step = run([FLAT, (1.1000, 1.1050, 1.1000, 1.1040)], spread_points=200, side={0: 1}, entry={0: 1}, entry_price={0: 1.1030}, stop={0: 1.1020})
     row = only_close(step)
     assert (row[b.E_ENTRY_PRICE], row[b.E_PRICE]) == (1.1030, 1.1010)
     assert step.ambiguous_rows == 0
@@ -312,7 +312,7 @@ def test_equity_on_a_euro_account_is_converted_for_eurusd_usdjpy_and_eurgbp() ->
 
 
 def _two_symbols(side_of_second: int) -> StepResult:
-    first, second = bars_of([FLAT, FLAT, (1.09, 1.09, 1.09, 1.09), (1.09, 1.09, 1.09, 1.09)]), bars_of([(150.0,) * 4, (150.0,) * 4, (150.0,) * 4, (151.0,) * 4])
+    first, second = bars_of([FLAT, FLAT, (1.09, 1.09, 1.09, 1.09), (1.09, 1.09, 1.09, 1.09)]), bars_of([(150.0,) * 4, (150.0,) * 4, (150.0,) * 4, (150.0, 151.0, 150.0, 151.0)])
     pairs = [instrument("EURUSD"), instrument("USDJPY")]
     markets = [market_of_bars(bars, item, Costs(spread_points=0), rate) for bars, item, rate in zip((first, second), pairs, (1.0, 1 / 150), strict=True)]
     joined = MarketArrays(

@@ -123,6 +123,65 @@ def test_from_prices_to_a_model_on_the_command_line(sequence: Command) -> None:
     assert collected["bar_set_id"] in sequence("bars", "list").stdout
 
 
+def test_backtests_are_run_compared_and_shown(sequence: Command) -> None:
+    bars = sequence.json("collect")["bar_set_id"]
+    names = [strategy["name"] for strategy in sequence.json("strategies", "list")]
+    assert names == ["sma_cross", "atr_breakout", "pullback", "model_edge"]
+    fast = sequence.json("backtest", "run", "sma_cross", "-p", "fast=5", "-p", "slow=20")
+    slow = sequence.json("backtest", "run", "sma_cross", "--policy", "reference", "--set", "name=slow")
+    assert sequence.json("backtest", "show", fast["run_id"])["params"]["fast"] == 5
+    assert (sequence.json("backtest", "show", slow["run_id"])["policy"], sequence.json("backtest", "show", slow["run_id"])["bar_set_id"]) == (
+        "reference",
+        bars,
+    )
+    assert len(sequence.json("backtest", "show", fast["run_id"], "--trades")) == fast["trades"] > 0
+    comparison = sequence.json("compare", fast["run_id"], slow["run_id"], "--by", "return")
+    best = fast if fast["total_return"] >= slow["total_return"] else slow
+    assert comparison["winner_id"] == best["run_id"]
+    assert (
+        f"Best by drawdown: {min((fast, slow), key=lambda run: run['max_drawdown'])['run_id']}"
+        in sequence("compare", fast["run_id"], slow["run_id"], "--by", "drawdown").stdout
+    )
+    assert {run["id"] for run in sequence.json("backtest", "list")} == {fast["run_id"], slow["run_id"]}
+    assert [trial["kind"] for trial in sequence.json("ledger", "--family", "sma_cross")] == ["backtest", "backtest"]
+    for arguments, code, words in (
+        (("backtest", "run", "no_such"), 2, "no_such"),
+        (("backtest", "run", "sma_cross", "-p", "fast=900"), 2, "fast"),
+        (("backtest", "run", "model_edge"), 3, "no model is trained yet"),
+        (("backtest", "show", "no_such"), 3, "no_such"),
+        (("compare", fast["run_id"], slow["run_id"], "--by", "luck"), 2, "luck"),
+        (("backtest", "import", "/no/such/file"), 2, "cannot be read"),
+    ):
+        done = sequence(*arguments)
+        assert (done.returncode, words in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+    assert sequence("backtest", "import", "-", text="[]").returncode == 2
+    assert sequence("backtest", "import", "-", text="{}").returncode == 2
+
+
+def test_deployments_are_made_armed_and_halted(sequence: Command) -> None:
+    sequence.json("collect")
+    made = sequence.json("deploy", "create", "--account", "a-1", "--strategy", "pullback", "-p", "trend=50")
+    assert (made["state"], made["spec"]["params"]["trend"]) == ("disarmed", 50)
+    assert sequence.json("deploy", "arm", made["id"])["state"] == "armed"
+    assert [(row["account_id"], row["state"]) for row in sequence.json("deploy", "list")] == [("a-1", "armed")]
+    assert "pullback" in sequence("deploy", "list").stdout
+    assert sequence.json("deploy", "disarm", made["id"])["state"] == "disarmed"
+    assert sequence.json("halt", "news")["trading_state"] == "HALTED"
+    assert sequence.json("resume")["trading_state"] == "ACTIVE"
+    for arguments, code in (
+        (("deploy", "arm", "no_such"), 3),
+        (("deploy", "create", "--account", "a", "--strategy", "no_such"), 2),
+        (("deploy", "create", "--account", "a", "--strategy", "pullback", "--timeframe", "H7"), 2),
+        (("twin", "no_such"), 3),
+        (("signals", "no_such"), 3),
+        (("terminal",), 2),
+        (("terminal", "--demo"), 3),
+        (("terminal", "--account", "a-1", "--free"), 2),
+    ):
+        done = sequence(*arguments)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), (arguments, done.stderr)
+
+
 def test_a_queued_job_is_done_by_a_worker_and_watched(sequence: Command, worker: subprocess.Popen[bytes]) -> None:
     job = sequence.json("collect", "--queue")
     assert job["state"] == "queued"
