@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from components.execution.arrays import POLICIES, Book, Costs, DecisionArrays, Floats, MarketArrays, new_book, no_events, no_requests, spec_rows
-from components.execution.birth import apply_request, close_bar
+from components.execution.birth import apply_request, at, close_bar
 from components.execution.fill_mt5 import match_mt5
 from components.execution.fill_reference import match_reference
 from components.execution.moves import ask_of, mark, stop_out
@@ -28,7 +28,7 @@ def no_manage(account, positions, n_positions, orders, n_orders, marks, bar, par
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def advance(t, market, account, positions, orders, counts, marks, specs, costs, policy, netting, resolution, events, n):
     """Match one row of every symbol and mark the account. Returns the new number of events and whether the row was ambiguous."""
     ambiguous = False
@@ -69,6 +69,19 @@ def advance(t, market, account, positions, orders, counts, marks, specs, costs, 
 
 
 @njit(cache=True)
+def is_quiet(bar, s, side, out, positions, counts, has_manage):
+    """Whether nothing can be asked for at this close: no wish, no order, and no position that trails or is managed."""
+    if at(side, bar, s) != 0 or at(out, bar, s) != 0 or counts[s, 1] > 0:
+        return False
+    if has_manage:
+        return False
+    for k in range(counts[s, 0]):
+        if positions[s, k, b.P_TRAIL] > 0:
+            return False
+    return True
+
+
+@njit(cache=True)
 def run_rows(
     first, last, market, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, policy, netting, resolution, first_bar,
     has_manage, manage, params, requests, events, n, equity, tally,
@@ -96,7 +109,7 @@ def run_rows(
             bar = market.decision_row[t]
         if bar >= first_bar:
             for s in range(counts.shape[0]):
-                if np.isnan(market.open[t, s]):
+                if np.isnan(market.open[t, s]) or is_quiet(bar, s, decisions.side, decisions.exit, positions, counts, has_manage):
                     continue
                 asked = close_bar(
                     bar, s, decisions, account, positions, orders, counts, marks, specs, sizing, limits, policy, has_manage, manage, params, requests

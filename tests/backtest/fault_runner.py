@@ -17,12 +17,12 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 
-import backtesting  # noqa: F401
-import hypothesis.strategies  # noqa: F401
-import numba  # noqa: F401
-import pandas  # noqa: F401
-import pydantic  # noqa: F401
-import talib  # noqa: F401
+import backtesting  # noqa: E402, F401
+import hypothesis.strategies  # noqa: E402, F401
+import numba  # noqa: E402, F401
+import pandas  # noqa: E402, F401
+import pydantic  # noqa: E402, F401
+import talib  # noqa: E402, F401
 
 WORLDS = 150
 CAUGHT, PASSED, BROKEN = 1, 0, 2

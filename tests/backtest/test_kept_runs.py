@@ -66,7 +66,9 @@ def test_a_run_says_all_that_it_was_asked_for(home: Path, bar_set_id: str) -> No
         ({"account": {"currency": "CHF"}}, BadInput, "USDCHF"),
     ],
 )
-def test_a_run_that_fails_says_why_and_counts_as_a_try(home: Path, bar_set_id: str, changes: dict[str, Any], error: type[PlatformError], says: str) -> None:
+def test_a_run_that_fails_says_why_and_counts_as_a_try(
+    home: Path, bar_set_id: str, changes: dict[str, Any], error: type[PlatformError], says: str
+) -> None:
     with pytest.raises(error, match=says):
         execute_backtest(home, {"strategy": "sma_cross", "bar_set_id": bar_set_id, **changes})
     (trial,) = TrialLedger.open(home).list()
@@ -123,7 +125,9 @@ def three_runs(home: Path, bar_set_id: str) -> list[str]:
     return [execute_backtest(home, {"strategy": name, "bar_set_id": bar_set_id}).id for name in ("sma_cross", "atr_breakout", "pullback")]
 
 
-@pytest.mark.parametrize(("criterion", "field", "best"), [("sharpe", "sharpe", max), ("return", "total_return", max), ("drawdown", "max_drawdown", min)])
+@pytest.mark.parametrize(
+    ("criterion", "field", "best"), [("sharpe", "sharpe", max), ("return", "total_return", max), ("drawdown", "max_drawdown", min)]
+)
 def test_the_winner_is_best_by_its_criterion_and_the_others_lack_the_difference(
     home: Path, three_runs: list[str], criterion: str, field: str, best: Any
 ) -> None:

@@ -43,7 +43,9 @@ FAULTS = {
 def test_every_planted_fault_is_caught_and_the_step_as_it_is_passes(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "components", tmp_path / "components", ignore=shutil.ignore_patterns("__pycache__"))
     for name, (file, old, _) in FAULTS.items():
-        assert (tmp_path / "components" / file).read_text().count(old) >= 1, f"the place of {name!r} is gone from {file}; plant it where the rule is now"
+        assert (tmp_path / "components" / file).read_text().count(old) >= 1, (
+            f"the place of {name!r} is gone from {file}; plant it where the rule is now"
+        )
     run = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("fault_runner.py")), str(tmp_path)],
         input=json.dumps(FAULTS),

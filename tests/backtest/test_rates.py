@@ -73,7 +73,9 @@ def test_missing_bars_are_named_and_never_taken_as_one() -> None:
 
 
 @pytest.mark.parametrize(("symbol", "start", "other"), [("EURUSD", 1.1, {}), ("USDJPY", 150.0, {"EURJPY": 163.0}), ("EURGBP", 0.86, {})])
-def test_profit_on_a_euro_account_is_that_in_the_profit_currency_at_the_rate_before_the_exits_bar(symbol: str, start: float, other: dict[str, float]) -> None:
+def test_profit_on_a_euro_account_is_that_in_the_profit_currency_at_the_rate_before_the_exits_bar(
+    symbol: str, start: float, other: dict[str, float]
+) -> None:
     item, bars = instrument(symbol), walk(start, 600, 14)
     conversion = {name: walk(price, 600, 15) for name, price in other.items()}
     result = run_backtest(

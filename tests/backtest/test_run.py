@@ -81,7 +81,10 @@ def test_every_trade_says_why_it_was_entered(real_bars: pd.DataFrame, rule_proba
 
 def test_a_wider_spread_never_helps(real_bars: pd.DataFrame, rule_probabilities: pd.DataFrame) -> None:
     sizing = Sizing(mode="fixed", fixed_lots=0.01)
-    profits = [run("sma_cross", real_bars, rule_probabilities, costs=Costs(spread_points=points), sizing=sizing).stats["net_profit"] for points in (0, 10, 30)]
+    profits = [
+        run("sma_cross", real_bars, rule_probabilities, costs=Costs(spread_points=points), sizing=sizing).stats["net_profit"]
+        for points in (0, 10, 30)
+    ]
     assert profits[0] > profits[1] > profits[2]
 
 

@@ -235,7 +235,9 @@ class NaiveAccount:
     def refuse(self, side: int, why: str) -> None:
         self.events.append((self.now, "refused", side, why))
 
-    def note(self, kind: str, side: int, lots: float, price: int, profit: float = 0.0, cost: float = 0.0, why: str = "", unclear: bool = False) -> None:
+    def note(
+        self, kind: str, side: int, lots: float, price: int, profit: float = 0.0, cost: float = 0.0, why: str = "", unclear: bool = False
+    ) -> None:
         self.events.append((self.now, kind, side, lots, price, profit, cost, why, unclear))
 
     # the strategy asks
@@ -269,7 +271,24 @@ class NaiveAccount:
             elif what == "move":
                 self.move(thing, first, second)  # type: ignore[arg-type]
             elif what == "close":
-                self.put(Order(0, -thing.side, "market", math.nan if first is None else first, None, None, None, None, None, None, bar, 0, thing.ticket, second))  # type: ignore[attr-defined,arg-type]
+                self.put(
+                    Order(
+                        0,
+                        -thing.side,
+                        "market",
+                        math.nan if first is None else first,
+                        None,
+                        None,
+                        None,
+                        None,
+                        None,
+                        None,
+                        bar,
+                        0,
+                        thing.ticket,
+                        second,
+                    )
+                )  # type: ignore[attr-defined,arg-type]
         if isinstance(entry, str):
             self.refuse(w.side, entry)
         elif entry is not None:

@@ -38,7 +38,9 @@ def compare_with_oracle(world: World, *, as_ticks: bool = False) -> StepResult:
     spreads = np.round(np.broadcast_to(market.spread, market.open.shape)[:, 0] / point).astype(int).tolist()
     rates = np.broadcast_to(market.rate, market.open.shape)[:, 0].tolist()
     rows = [Row(*values) for values in zip(*prices, spreads, rates, strict=True)]
-    columns = (points_of(getattr(decisions, name), point) for name in ("entry_price", "stop", "target", "stop_distance", "target_distance", "trail_distance"))
+    columns = (
+        points_of(getattr(decisions, name), point) for name in ("entry_price", "stop", "target", "stop_distance", "target_distance", "trail_distance")
+    )
     wanted = [
         Wanted(wish.side, wish.exit, OrderKind(wish.kind).name.lower(), *levels, wish.expiry, wish.size)
         for wish, levels in zip(world.wishes, zip(*columns, strict=True), strict=True)

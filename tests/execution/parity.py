@@ -34,7 +34,7 @@ def step_trades(step: StepResult, instrument: Instrument, last_bar: int) -> pd.D
             "profit": units * (bid - rows[:, b.P_ENTRY]) * rate,
         }
     )
-    return pd.concat([closed.assign(is_open=False), left.assign(is_open=True)], ignore_index=True).astype({name: float for name in COLUMNS})
+    return pd.concat([closed.assign(is_open=False), left.assign(is_open=True)], ignore_index=True).astype(dict.fromkeys(COLUMNS, float))
 
 
 def compare_with_backtesting(
@@ -62,7 +62,7 @@ def compare_with_backtesting(
     )
     theirs = run_reference(bars, decisions, instrument=instrument, account=account, sizing=sizing, limits=limits, manage=manage, params=params)
     ours = step_trades(step, instrument, len(bars) - 1)
-    expected = theirs.trades.astype({name: float for name in COLUMNS})
+    expected = theirs.trades.astype(dict.fromkeys(COLUMNS, float))
     if theirs.equity[-1] <= 0:
         # When equity is gone backtesting.py closes every second trade and leaves the others in its list; the prices are the same.
         ours, expected = (frame.sort_values(COLUMNS).reset_index(drop=True).drop(columns="is_open") for frame in (ours, expected))

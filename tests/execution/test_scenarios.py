@@ -41,7 +41,9 @@ def wishes(rows: int, **columns: dict[int, Any]) -> Decisions:
 
 def run(rows: list[tuple[float, float, float, float]], spread_points: float = 10.0, **columns: Any) -> StepResult:
     """0.1 lots on a 10,000 USD account with a spread of one pip, unless named otherwise."""
-    options = {name: columns.pop(name) for name in ("account", "costs", "sizing", "limits", "resolution", "manage", "params", "rate") if name in columns}
+    options = {
+        name: columns.pop(name) for name in ("account", "costs", "sizing", "limits", "resolution", "manage", "params", "rate") if name in columns
+    }
     costs = options.pop("costs", Costs(spread_points=spread_points))
     bars = bars_of(rows)
     return run_step(
@@ -312,9 +314,14 @@ def test_equity_on_a_euro_account_is_converted_for_eurusd_usdjpy_and_eurgbp() ->
 
 
 def _two_symbols(side_of_second: int) -> StepResult:
-    first, second = bars_of([FLAT, FLAT, (1.09, 1.09, 1.09, 1.09), (1.09, 1.09, 1.09, 1.09)]), bars_of([(150.0,) * 4, (150.0,) * 4, (150.0,) * 4, (150.0, 151.0, 150.0, 151.0)])
+    first, second = (
+        bars_of([FLAT, FLAT, (1.09, 1.09, 1.09, 1.09), (1.09, 1.09, 1.09, 1.09)]),
+        bars_of([(150.0,) * 4, (150.0,) * 4, (150.0,) * 4, (150.0, 151.0, 150.0, 151.0)]),
+    )
     pairs = [instrument("EURUSD"), instrument("USDJPY")]
-    markets = [market_of_bars(bars, item, Costs(spread_points=0), rate) for bars, item, rate in zip((first, second), pairs, (1.0, 1 / 150), strict=True)]
+    markets = [
+        market_of_bars(bars, item, Costs(spread_points=0), rate) for bars, item, rate in zip((first, second), pairs, (1.0, 1 / 150), strict=True)
+    ]
     joined = MarketArrays(
         *(np.hstack([getattr(market, name) for market in markets]) for name in ("open", "high", "low", "close", "spread", "rate")),
         markets[0].day_id, markets[0].decision_row,
@@ -371,7 +378,7 @@ def test_many_symbols_with_busy_books_do_not_overrun_the_events() -> None:
 
 def test_decisions_that_do_not_cover_the_market_are_refused_instead_of_read_past_their_end() -> None:
     bars = bars_of([FLAT] * 5)
-    with pytest.raises(BadInput, match="decisions.side"):
+    with pytest.raises(BadInput, match=r"decisions\.side"):
         run_step(market_of_bars(bars, EURUSD, Costs()), decision_arrays(wishes(3), 3), [EURUSD], AccountSpec())
 
 

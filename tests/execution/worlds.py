@@ -90,7 +90,9 @@ class World:
         """The wishes as columns; a unit of them is ten points, as in `frame`."""
         close = self.frame()["close"].to_numpy()
         unit, digits = 10 * self.instrument.point, self.instrument.digits
-        columns: dict[str, list[float]] = {name: [] for name in ("entry_price", "stop", "target", "stop_distance", "target_distance", "trail_distance")}
+        columns: dict[str, list[float]] = {
+            name: [] for name in ("entry_price", "stop", "target", "stop_distance", "target_distance", "trail_distance")
+        }
         for t, wish in enumerate(self.wishes):
             entry = close[t] + wish.entry_at * unit * (wish.kind != 0)
             stop = np.nan if wish.stop is None else entry - wish.side * wish.stop * unit
@@ -161,9 +163,15 @@ def worlds(draw: Any, *, reference: bool, min_bars: int = 12, max_bars: int = 40
     rows = len(drawn)
     sizing = draw(
         st.one_of(
-            st.builds(lambda lots, places: Sizing(mode="fixed", fixed_lots=lots, max_positions=places), st.sampled_from((0.05, 0.12, 0.3)), st.integers(1, 3)),
             st.builds(
-                lambda share, places: Sizing(mode="risk", risk_fraction=share, max_positions=places), st.sampled_from((0.01, 0.1, 0.4)), st.integers(1, 3)
+                lambda lots, places: Sizing(mode="fixed", fixed_lots=lots, max_positions=places),
+                st.sampled_from((0.05, 0.12, 0.3)),
+                st.integers(1, 3),
+            ),
+            st.builds(
+                lambda share, places: Sizing(mode="risk", risk_fraction=share, max_positions=places),
+                st.sampled_from((0.01, 0.1, 0.4)),
+                st.integers(1, 3),
             ),
         )
     )
@@ -181,7 +189,5 @@ def worlds(draw: Any, *, reference: bool, min_bars: int = 12, max_bars: int = 40
     symbol = draw(st.sampled_from(("EURUSD", "USDJPY", "EURGBP")))
     near = {"EURUSD": 1.0, "USDJPY": 0.0067, "EURGBP": 1.27}[symbol]
     rates = None if symbol == "EURUSD" else tuple(near * (1 + draw(st.integers(-20, 20)) / 1000) for _ in drawn)
-    costs = Costs(
-        spread_points=0, slippage_points=draw(st.sampled_from((0.0, 2.0, 30.0))), commission_per_lot=draw(st.sampled_from((0.0, 3.5)))
-    )
+    costs = Costs(spread_points=0, slippage_points=draw(st.sampled_from((0.0, 2.0, 30.0))), commission_per_lot=draw(st.sampled_from((0.0, 3.5))))
     return replace(world, symbol=symbol, rates=rates, costs=costs, resolution=draw(st.sampled_from(("against", "favour"))))

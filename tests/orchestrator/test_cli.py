@@ -110,6 +110,7 @@ def test_what_is_wrong_is_said_in_a_sentence_with_the_exit_code_of_its_kind(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_from_prices_to_a_model_on_the_command_line(sequence: Command) -> None:
     collected = sequence.json("collect")
     assert collected["rows"] == 5000
@@ -123,6 +124,7 @@ def test_from_prices_to_a_model_on_the_command_line(sequence: Command) -> None:
     assert collected["bar_set_id"] in sequence("bars", "list").stdout
 
 
+@pytest.mark.slow
 def test_backtests_are_run_compared_and_shown(sequence: Command) -> None:
     bars = sequence.json("collect")["bar_set_id"]
     names = [strategy["name"] for strategy in sequence.json("strategies", "list")]
@@ -158,6 +160,7 @@ def test_backtests_are_run_compared_and_shown(sequence: Command) -> None:
     assert sequence("backtest", "import", "-", text="{}").returncode == 2
 
 
+@pytest.mark.slow
 def test_deployments_are_made_armed_and_halted(sequence: Command) -> None:
     sequence.json("collect")
     made = sequence.json("deploy", "create", "--account", "a-1", "--strategy", "pullback", "-p", "trend=50")

@@ -39,10 +39,16 @@ def test_a_stop_that_is_hit_costs_the_fraction_of_equity(symbol: str, rate: floa
 
 
 @given(
-    st.floats(100, 1e6), st.floats(1e-5, 0.2), st.sampled_from([1.0, 0.0067, 1.27]), st.sampled_from([0.01, 0.1, 0.5]), st.sampled_from([1.0, 0.5, 0.0])
+    st.floats(100, 1e6),
+    st.floats(1e-5, 0.2),
+    st.sampled_from([1.0, 0.0067, 1.27]),
+    st.sampled_from([0.01, 0.1, 0.5]),
+    st.sampled_from([1.0, 0.5, 0.0]),
 )
 @settings(max_examples=300, deadline=None)
-def test_no_size_risks_more_than_its_fraction_and_one_more_step_would(equity: float, distance: float, rate: float, risk: float, fraction: float) -> None:
+def test_no_size_risks_more_than_its_fraction_and_one_more_step_would(
+    equity: float, distance: float, rate: float, risk: float, fraction: float
+) -> None:
     lots = size("EURUSD", rate, distance, equity, Sizing(risk_fraction=risk), fraction)
     allowed = equity * risk * fraction
     assert lots * 100_000 * distance * rate <= allowed * (1 + 1e-6) + 0.01 * 100_000 * distance * rate * 1e-8
@@ -51,7 +57,9 @@ def test_no_size_risks_more_than_its_fraction_and_one_more_step_would(equity: fl
         assert (lots + 0.01) * 100_000 * distance * rate > allowed * (1 - 1e-9)
 
 
-@pytest.mark.parametrize(("distance", "rate", "equity"), [(0.0, 1.0, 1e4), (math.nan, 1.0, 1e4), (0.01, math.nan, 1e4), (0.01, 1.0, 0.0), (0.01, 1.0, -5.0)])
+@pytest.mark.parametrize(
+    ("distance", "rate", "equity"), [(0.0, 1.0, 1e4), (math.nan, 1.0, 1e4), (0.01, math.nan, 1e4), (0.01, 1.0, 0.0), (0.01, 1.0, -5.0)]
+)
 def test_what_cannot_be_computed_is_no_size(distance: float, rate: float, equity: float) -> None:
     assert size("EURUSD", rate, distance, equity) == 0.0
 
@@ -77,7 +85,9 @@ def test_the_limit_stands_exactly_at_its_fraction() -> None:
     assert check_birth(limits, 10_000.0, 0.0, 0.01, 100_000.0, 1.0) == Refusal.SIZE_TOO_SMALL
 
 
-@pytest.mark.parametrize("values", [{"risk_fraction": 0}, {"risk_fraction": 0.6}, {"fixed_lots": -1}, {"max_positions": 0}, {"max_positions": 9}, {"mode": "kelly"}])
+@pytest.mark.parametrize(
+    "values", [{"risk_fraction": 0}, {"risk_fraction": 0.6}, {"fixed_lots": -1}, {"max_positions": 0}, {"max_positions": 9}, {"mode": "kelly"}]
+)
 def test_sizing_out_of_bounds_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Sizing(**values)  # type: ignore[arg-type]

@@ -106,7 +106,9 @@ def _normalised() -> Strategy:
 
 
 @pytest.mark.parametrize(
-    ("cheat", "column"), [(_peeking("side"), "side"), (_peeking("stop"), "stop"), (_centred(), "side"), (_normalised(), "side")], ids=lambda x: getattr(x, "name", x)
+    ("cheat", "column"),
+    [(_peeking("side"), "side"), (_peeking("stop"), "stop"), (_centred(), "side"), (_normalised(), "side")],
+    ids=lambda x: getattr(x, "name", x),
 )
 def test_a_planted_cheat_is_caught_and_its_column_named(cheat: Strategy, column: str, bars: pd.DataFrame) -> None:
     assert column in leaks(cheat, {}, bars)

@@ -1,0 +1,108 @@
+"""The simulated terminal over real HTTP: what it does beyond the lockstep that the desk's tests show."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.bridge import Mailbox
+from components.bridge.issue import issue_signals
+from components.desk import twin_replay
+from components.execution import PaperBroker, compile_all
+from components.fx import AccountSpec, BadInput, Signal, SignalState, instrument
+from tests.desk.live import Live, deploy, terminal_of
+
+EURUSD = instrument("EURUSD")
+ACCOUNT = "sim-sma_cross"
+
+
+@pytest.fixture
+def live(home: Path) -> Iterator[Live]:
+    platform = Live(home)
+    try:
+        yield platform
+    finally:
+        platform.stop()
+
+
+@pytest.mark.slow
+def test_a_free_running_session_trades_and_both_books_agree(live: Live) -> None:
+    compile_all()
+    ids, path = deploy(live, ["sma_cross"], 120)
+    live.start("api")
+    live.start("desk")
+    live.wait_ready()
+    terminal = terminal_of(live, "sma_cross")
+    terminal.connect(path)
+    assert terminal.replay(path, threading.Event(), bars_per_s=8.0)
+    report = twin_replay(live.home, ids["sma_cross"])
+    assert report.fills_live >= 4
+    mailbox = Mailbox.open(live.home)
+    assert {p.ticket for p in mailbox.positions(ACCOUNT)} == {int(p[0]) for p in terminal.broker.positions("EURUSD")}
+    assert not {s.state for s in mailbox.signals(limit=1000)} & {SignalState.UNKNOWN, SignalState.LEASED, SignalState.ACKNOWLEDGED}
+    mailbox.close()
+
+
+@pytest.mark.slow
+def test_what_comes_too_late_or_cannot_be_done_is_reported_and_not_executed(live: Live) -> None:
+    _, path = deploy(live, ["sma_cross"], 6)
+    live.start("api")
+    live.start("desk")
+    live.wait_ready()
+    terminal = terminal_of(live, "sma_cross")
+    terminal.connect(path)
+    mailbox = Mailbox.open(live.home)
+    first = int(path.time_ms[0])
+    late = Signal("late", ACCOUNT, "person", "open", "EURUSD", 1, lots=0.1, deliver_by_ms=first - 1)
+    wrong = Signal("wrong", ACCOUNT, "person", "modify", "EURUSD", 1, ticket=77, stop=1.0, deliver_by_ms=first + 10**9)
+    huge = Signal("huge", ACCOUNT, "person", "open", "EURUSD", 1, lots=90.0, deliver_by_ms=first + 10**9)
+    brief = Signal(
+        "brief",
+        ACCOUNT,
+        "person",
+        "open",
+        "EURUSD",
+        1,
+        entry="limit",
+        entry_price=0.5,
+        lots=0.1,
+        deliver_by_ms=first + 10**9,
+        order_expires_at_ms=first + 60_000,
+    )
+    issue_signals(mailbox, [late, wrong, huge, brief], {"by": "a test"})
+    assert terminal.replay(path, threading.Event())
+    ends = {name: mailbox.signal(name) for name in ("late", "wrong", "huge", "brief")}
+    assert {name: stored.state for name, stored in ends.items()} == {
+        "late": SignalState.EXPIRED,
+        "wrong": SignalState.REJECTED,
+        "huge": SignalState.REJECTED,
+        "brief": SignalState.EXPIRED,
+    }
+    assert "deliver_by" in ends["late"].message
+    assert "does not exist" in ends["wrong"].message
+    assert "not enough money" in ends["huge"].message
+    assert mailbox.positions(ACCOUNT) == []
+    mailbox.close()
+
+
+def test_the_paper_broker_takes_up_its_book_where_it_was() -> None:
+    first, second = PaperBroker(AccountSpec(), [EURUSD]), PaperBroker(AccountSpec(), [EURUSD])
+    first.apply(Signal("a", "x", "y", "open", "EURUSD", 1, lots=0.1, stop=1.09))
+    ticks = np.array([1_000, 2_000]), np.array([1.1, 1.101]), np.array([1.1001, 1.1011])
+    assert [event.kind.name for event in first.match("EURUSD", *ticks)] == ["OPENED"]
+    second.restore(first.dump())
+    assert second.equity == first.equity != 10_000.0
+    down = np.array([3_000]), np.array([1.08]), np.array([1.0801])
+    assert repr(second.match("EURUSD", *down)) == repr(first.match("EURUSD", *down))
+    assert second.balance == first.balance < 10_000.0
+
+
+def test_the_paper_broker_refuses_what_it_cannot_simulate() -> None:
+    with pytest.raises(BadInput, match="hedging"):
+        PaperBroker(AccountSpec(margin_mode="netting"), [EURUSD])
+    with pytest.raises(BadInput, match="GBPUSD"):
+        PaperBroker(AccountSpec(), [EURUSD]).apply(Signal("a", "x", "y", "open", "GBPUSD", 1, lots=0.1))
