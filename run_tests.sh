@@ -8,6 +8,7 @@ unset PYTHONDONTWRITEBYTECODE PYTHONHOME
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 ./start_platform.sh --prepare --dev
+.venv/bin/python -m components compile
 
 # The pages are tested in a real browser.
 if ! command -v chromium >/dev/null; then

@@ -96,8 +96,7 @@ def check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, cou
     side = p[b.P_SIDE]
     o, h, low = bid_o, bid_h, bid_l
     if side < 0:
-        digits = specs[s, b.S_DIGITS]
-        o, h, low = ask_of(bid_o, spread, digits), ask_of(bid_h, spread, digits), ask_of(bid_l, spread, digits)
+        o, h, low = ask_of(bid_o, spread), ask_of(bid_h, spread), ask_of(bid_l, spread)
     stop, target = p[b.P_STOP], p[b.P_TARGET]
     if side > 0:
         hit_stop, hit_target, open_stop, open_target = low <= stop, h >= target, o <= stop, o >= target
@@ -181,10 +180,10 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
     digits = specs[s, b.S_DIGITS]
     slip = costs[0] * specs[s, b.S_POINT]
     ask_o, ask_h, ask_l, ask_c = (
-        ask_of(bid_o, spread, digits),
-        ask_of(bid_h, spread, digits),
-        ask_of(bid_l, spread, digits),
-        ask_of(bid_c, spread, digits),
+        ask_of(bid_o, spread),
+        ask_of(bid_h, spread),
+        ask_of(bid_l, spread),
+        ask_of(bid_c, spread),
     )
     # 1. Positions whose stop or target the open already passed; closes of positions and market entries fill at the open.
     k = 0
@@ -256,7 +255,7 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
             sure_stop = can_stop if not is_stop_entry else end_stop
             sure_target = can_target if is_stop_entry else end_target
             # Price of the exit side at the moment of the fill; a stop nearer than the spread is passed by it already.
-            at_fill = round_to(level - side * spread, digits + 3)
+            at_fill = ask_of(level, -side * spread)
             is_passed = (at_fill - p[b.P_STOP]) * side <= 0
             if is_passed:
                 can_stop, sure_stop, can_target, sure_target = True, True, False, False

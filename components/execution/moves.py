@@ -22,7 +22,7 @@ STOP_OUT = int(ExitKind.STOP_OUT)
 @njit(cache=True)
 def units_of(lots, contract_size):
     """Units of base currency in `lots`, free of the noise of the multiplication."""
-    return np.round(lots * contract_size, 6)
+    return np.rint(lots * contract_size * 1e6) / 1e6
 
 
 @njit(cache=True)
@@ -32,9 +32,9 @@ def round_to(price, digits):
 
 
 @njit(cache=True)
-def ask_of(bid, spread, digits):
+def ask_of(bid, spread):
     """The ask, free of the noise of the addition, so that a high that just reaches a level is seen to reach it."""
-    return np.round(bid + spread, int(digits) + 3)
+    return np.rint((bid + spread) * 1e8) / 1e8
 
 
 @njit(cache=True)

@@ -51,13 +51,13 @@ def advance(t, market, account, positions, orders, counts, marks, specs, costs, 
                 n = match_reference(t, s, o, h, low, c, rate, netting, account, positions, orders, counts, specs, events, n)
             else:
                 if np.isnan(marks[s, 0]):
-                    marks[s, 0], marks[s, 1] = o, ask_of(o, spread, specs[s, b.S_DIGITS])
+                    marks[s, 0], marks[s, 1] = o, ask_of(o, spread)
                 n, unsure = match_mt5(
                     t, s, o, h, low, c, spread, rate, account, positions, orders, counts, marks, specs, costs, resolution, events, n
                 )
                 ambiguous = ambiguous or unsure
         marks[s, 0] = c
-        marks[s, 1] = c if policy == REFERENCE else ask_of(c, spread, specs[s, b.S_DIGITS])
+        marks[s, 1] = c if policy == REFERENCE else ask_of(c, spread)
     if changed:
         mark(account, positions, counts, marks, specs, policy == REFERENCE)
         if account[b.A_EQUITY] <= 0.0:

@@ -1,4 +1,4 @@
-"""Commands about trading and the processes that serve it: deploy, halt, resume, signals, desk, api, dashboard, terminal, twin."""
+"""Commands about trading and the processes that serve it: deploy, halt, reduce, resume, signals, desk, api, dashboard, terminal, twin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ deploy = typer.Typer(help="Deployments: a strategy that trades an account.", no_
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this topic."""
     app.add_typer(deploy, name="deploy", rich_help_panel=PANEL)
-    for command in (halt, resume, signals, twin, desk, api, dashboard, terminal):
+    for command in (halt, reduce, resume, signals, twin, desk, api, dashboard, terminal):
         app.command(command.__name__, rich_help_panel=PANEL)(command)
 
 
@@ -88,6 +88,15 @@ def halt(reason: Annotated[str, typer.Argument(help="Why; it is kept.")] = "a pe
 
     store = DeskStore.open(home())
     store.halt(reason)
+    answer_one({"trading_state": store.trading_state(), "reason": reason}, as_json)
+
+
+def reduce(reason: Annotated[str, typer.Argument(help="Why; it is kept.")] = "a person reduced trading", as_json: AsJson = False) -> None:
+    """Open nothing new; closes, cancellations and stop moves go on, until `sequence resume`."""
+    from components.desk import DeskStore
+
+    store = DeskStore.open(home())
+    store.reduce(reason)
     answer_one({"trading_state": store.trading_state(), "reason": reason}, as_json)
 
 

@@ -1,4 +1,4 @@
-"""Commands about the platform itself: up, down, status, migrate, first-data, hardware."""
+"""Commands about the platform itself: up, down, status, migrate, compile, first-data, hardware."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("down", rich_help_panel=PANEL)(down)
     app.command("status", rich_help_panel=PANEL)(status)
     app.command("migrate", rich_help_panel=PANEL)(migrate)
+    app.command("compile", rich_help_panel=PANEL)(compile_trading)
     app.command("first-data", rich_help_panel=PANEL)(first_data)
     app.command("hardware", rich_help_panel=PANEL)(hardware)
 
@@ -71,6 +72,16 @@ def status(events: Annotated[int, typer.Option(help="How many of the newest even
     if events:
         print()
         answer_rows(store.events(events), False)
+
+
+def compile_trading(as_json: AsJson = False) -> None:
+    """Compile what trades, once for each version; starting the platform does it too."""
+    from components.orchestrator.start import compile_once, is_compiled
+
+    began, was_there = time.monotonic(), is_compiled()
+    if not was_there:
+        compile_once()
+    answer_one({"compiled": True, "was_there": was_there, "seconds": round(time.monotonic() - began, 1)}, as_json)
 
 
 def migrate(as_json: AsJson = False) -> None:

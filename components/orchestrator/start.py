@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from components.orchestrator.supervise import Supervisor, child_environment
 
 SEQUENCE = (sys.executable, "-m", "components")
 LOADING = "first-data"
+COMPILED = "compiled"
 SERVING = ("api", "dashboard", "worker", "desk")
 Say = Callable[[str], None]
 
@@ -93,6 +95,7 @@ def run_platform(settings: Settings, *, demo: bool, say: Say, stop: threading.Ev
             say(f"Ended what an earlier run had left: process {words}.")
         check_ports(settings)
         _migrate(home, say)
+        _compile(home, say)
         _end_on_signals(stop)
         loading = not has_first_data(home)
         with Supervisor(home, lambda what: None if _is_usual(what) else say(f"  {what}")) as supervisor:
@@ -166,6 +169,29 @@ def _migrate(home: Path, say: Say) -> None:
     done = subprocess.run((*SEQUENCE, "migrate"), env=child_environment(home), cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unavailable(f"the databases cannot be prepared: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def is_compiled() -> bool:
+    """Whether what trades is compiled for this version of the source on this machine."""
+    return (Path(os.environ.get("NUMBA_CACHE_DIR", "")) / COMPILED).exists()
+
+
+def compile_once() -> None:
+    """Compile what trades and note that it was done, so that no process does it while ticks flow."""
+    from components.execution import compile_all
+
+    compile_all()
+    if "NUMBA_CACHE_DIR" in os.environ:
+        (Path(os.environ["NUMBA_CACHE_DIR"]) / COMPILED).touch()
+
+
+def _compile(home: Path, say: Say) -> None:
+    if is_compiled():
+        return
+    say("Compiling what trades; this is done once for each version and takes about half a minute …")
+    done = subprocess.run((*SEQUENCE, "compile"), env=child_environment(home), cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Unavailable(f"the trading code cannot be compiled: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def _is_usual(what: str) -> bool:

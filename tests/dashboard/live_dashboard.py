@@ -41,6 +41,16 @@ def settle(page: Any) -> None:
     page.wait_for_timeout(300)
 
 
+def choose(page: Any, key: str, words: str) -> None:
+    """Choose the option of the select box `key` that fits `words` best."""
+    box = page.locator(f".st-key-{key} input")
+    box.click()
+    box.fill(words)
+    page.get_by_role("option").first.wait_for()
+    page.keyboard.press("Enter")
+    settle(page)
+
+
 def environment(home: Path) -> dict[str, str]:
     """The environment of a process of the platform."""
     threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}

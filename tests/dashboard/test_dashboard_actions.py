@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_dashboard import ROOT, Dashboard, environment, run_dashboard, settle
+from live_dashboard import ROOT, Dashboard, choose, environment, run_dashboard, settle
 
 from components.backtest import BacktestStore
 from components.desk import DeskStore
@@ -103,11 +103,7 @@ def test_compare_stores_a_comparison_by_the_chosen_criterion(acting_dashboard: D
     store = BacktestStore.open(acting_dashboard.home)
     before = len(store.comparisons())
     acting_dashboard.open(page, "fx_analytics")
-    box = page.locator('[class*="st-key-compare-by"] input')
-    box.click()
-    page.keyboard.press("ArrowDown")
-    page.get_by_role("option", name="smallest drawdown").click()
-    settle(page)
+    choose(page, "compare-by", "smallest drawdown")
     click(page, "Compare")
     page.get_by_text("has the smallest drawdown of").wait_for()
     comparisons = store.comparisons()

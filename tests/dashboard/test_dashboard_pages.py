@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_dashboard import ROOT, Dashboard, run_dashboard, settle
+from live_dashboard import ROOT, Dashboard, choose, run_dashboard
 
 pytestmark = pytest.mark.slow
 
@@ -90,11 +90,7 @@ def test_every_tab_of_the_infrastructure_shows_its_content(seeded_dashboard: Das
 
 def test_a_losing_run_is_called_losing_and_every_execution_is_drawn(seeded_dashboard: Dashboard, page: Any) -> None:
     seeded_dashboard.open(page, "fx_analytics")
-    box = page.locator(".st-key-run input")
-    box.click()
-    page.keyboard.press("ArrowDown")
-    page.get_by_role("option", name="SMA cross").first.click()
-    settle(page)
+    choose(page, "run", "SMA cross")
     page.get_by_text("This strategy loses money here").wait_for()
     said = page.locator('[data-testid="stMain"]').inner_text()
     assert "resolved against the trader" in said
