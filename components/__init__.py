@@ -17,10 +17,9 @@ def _keep_compiled_code_apart() -> None:
     """
     here = _Path(__file__).resolve().parent
     digest = _hashlib.sha256()
-    for source in sorted(here.rglob("*.py")):
-        text = source.read_bytes()
-        if b"numba" in text or source.name == "book.py":
-            digest.update(str(source.relative_to(here)).encode() + b"\0" + text)
+    for room in ("fx", "features", "strategy", "risk", "execution", "backtest"):
+        for source in sorted((here / room).glob("*.py")):
+            digest.update(str(source.relative_to(here)).encode() + b"\0" + source.read_bytes())
     version = "source-" + digest.hexdigest()[:16]
     given = _os.environ.get("NUMBA_CACHE_DIR")
     if given and _Path(given).name.startswith("source-"):

@@ -89,7 +89,7 @@ def run_reference(
         raise BadInput("stop_distance", "backtesting.py knows no distance from the fill; give prices in `stop` and `target`")
     frame = pd.DataFrame({name.capitalize(): bars[name].to_numpy() for name in ("open", "high", "low", "close")}, index=bars.index)
     followed = _following(
-        _Wishes(d, instrument, sizing or Sizing(), limits or Limits(), manage, np.zeros(1) if params is None else params, spec.leverage)
+        _Wishes(d, instrument, sizing or Sizing(), limits or Limits(), manage, np.zeros(1) if params is None else params, spec.leverage, len(bars))
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -116,6 +116,7 @@ class _Wishes:
     manage: Any
     params: NDArray[np.float64]
     leverage: float
+    rows: int
 
     def at(self, name: str, bar: int) -> Any:
         """Value of a decision column at a bar."""
@@ -127,6 +128,8 @@ def _following(wishes: _Wishes) -> type:
     """A backtesting.py strategy that asks, at the close of each bar, for what `execution.close_bar` asks for, in its order."""
     from backtesting import Strategy
 
+    sides, outs = (np.broadcast_to(column[:, 0], wishes.rows).tolist() for column in (wishes.d.side, wishes.d.exit))
+    is_managed = wishes.manage is not None or bool((wishes.d.trail > 0).any())
     sizing, limits, spec = wishes.sizing.as_row(), wishes.limits.as_row(), spec_rows([wishes.instrument])[0]
 
     class Following(Strategy):
@@ -137,7 +140,10 @@ def _following(wishes: _Wishes) -> type:
 
         def next(self):
             bar = len(self.data) - 1
-            entries = [order for order in self.orders if order.parent_trade is None]
+            side, out = sides[bar], outs[bar]
+            entries = [order for order in self._broker.orders if order.parent_trade is None]
+            if side == 0 and out == 0 and not entries and not is_managed:
+                return
             trades = list(self.trades)
             cancelled = [order for order in entries if 0 < self.born[order.tag][1] <= bar - self.born[order.tag][0]]
             asked = [partial(order.cancel) for order in cancelled]
@@ -157,7 +163,6 @@ def _following(wishes: _Wishes) -> type:
                     leaving |= set() if lots > 0 else set(named)
                 else:
                     raise BadInput("manage", "orders that manage opens are not run in backtesting.py")
-            side, out = wishes.at("side", bar), wishes.at("exit", bar)
             if out != 0:
                 closing = [trade for trade in trades if np.sign(trade.size) == out and trade not in leaving]
                 asked += [partial(self._close, trade, np.nan) for trade in closing]

@@ -290,12 +290,15 @@ class SimulatedTerminal:
 
     def _positions(self) -> list[Position]:
         found = []
+        bid, ask, rate = self.broker.book.marks[0]
         for p in self.broker.positions(self.instrument.symbol):
             known = self._by_ticket.get(int(p[b.P_TICKET]))
+            mark = bid if p[b.P_SIDE] > 0 else ask
+            profit = self.instrument.profit(int(p[b.P_SIDE]), float(p[b.P_LOTS]), float(p[b.P_ENTRY]), float(mark), float(rate))
             found.append(
                 Position(
                     int(p[b.P_TICKET]), self.account_id, self.instrument.symbol, int(p[b.P_SIDE]), float(p[b.P_LOTS]), float(p[b.P_ENTRY]),
-                    _none(p[b.P_STOP]), _none(p[b.P_TARGET]), self._now_ms, known.signal.id if known else None,
+                    _none(p[b.P_STOP]), _none(p[b.P_TARGET]), self._now_ms, known.signal.id if known else None, profit,
                 )
             )  # fmt: skip
         return found

@@ -10,7 +10,7 @@ from components.fx import Action
 from components.fx import book as b
 from components.strategy import ask, compiled_manage
 
-CLOSE, MODIFY, CANCEL = int(Action.CLOSE), int(Action.MODIFY), int(Action.CANCEL)
+OPEN, CLOSE, MODIFY, CANCEL = int(Action.OPEN), int(Action.CLOSE), int(Action.MODIFY), int(Action.CANCEL)
 
 
 @compiled_manage
@@ -41,3 +41,14 @@ def busy(account: Any, positions: Any, n_positions: Any, orders: Any, n_orders: 
             ask(requests, n, CANCEL, orders[k, b.O_TICKET], orders[k, b.O_SIDE])
             n += 1
     return n
+
+
+@compiled_manage
+def eager(
+    account: Any, positions: Any, n_positions: Any, orders: Any, n_orders: Any, marks: Any, bar: Any, params: Any, requests: Any, n: Any
+) -> Any:
+    """Asks at every close to buy params[0] lots with a stop 51 pips below the ask."""
+    r = ask(requests, n, OPEN, np.nan, 1.0)
+    r[b.R_LOTS] = params[0]
+    r[b.R_STOP] = marks[1] - 0.0051
+    return n + 1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from managers import busy
+from managers import busy, eager
 
 from components.execution import Costs, DecisionArrays, MarketArrays, StepResult, decision_arrays, market_of_bars, run_step
 from components.features import atr
@@ -396,3 +396,29 @@ def test_a_run_on_read_only_bars_uses_the_code_that_is_compiled_already() -> Non
     decisions = item.decide(bars, Context(EURUSD), item.parse({"fast": 2, "slow": 3}))
     run_step(market_of_bars(bars, EURUSD, Costs()), decision_arrays(decisions, 5), [EURUSD], AccountSpec())
     assert len(run_rows.signatures) == known
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"policy": "optimistic"}, "policy"),
+        ({"resolution": "coin"}, "resolution"),
+        ({"account": AccountSpec(margin_mode="netting")}, "account.margin_mode"),
+    ],
+)
+def test_what_the_step_does_not_know_is_refused_by_name(options: dict[str, Any], field: str) -> None:
+    bars = bars_of([FLAT] * 3)
+    account = options.pop("account", AccountSpec())
+    with pytest.raises(BadInput) as error:
+        run_step(market_of_bars(bars, EURUSD, Costs()), decision_arrays(wishes(3), 3), [EURUSD], account, **options)
+    assert error.value.field == field
+
+
+def test_an_entry_that_manage_asks_for_meets_the_limits_and_the_places_like_any_other() -> None:
+    step = run([FLAT] * 5, manage=eager, params=np.array([0.137]), sizing=Sizing(mode="fixed", fixed_lots=0.1, max_positions=2))
+    assert events(step, EventKind.OPENED)[:, b.E_LOTS].tolist() == [0.13, 0.13]
+    refused = events(step, EventKind.REFUSED)
+    assert (refused[:, b.E_LEVEL] == Refusal.BOOK_FULL).all()
+    assert len(refused) == 3
+    risky = run([FLAT] * 2, manage=eager, params=np.array([5.0]), limits=Limits(max_risk_fraction=0.02))
+    assert events(risky, EventKind.REFUSED)[:, b.E_LEVEL].tolist() == [Refusal.RISK_PER_TRADE] * 2
