@@ -72,6 +72,7 @@ def mirror_book(mailbox: Mailbox, deployment: Deployment, marks: NDArray[np.floa
         row[b.P_TARGET] = _price(position.target)
         row[b.P_TRAIL] = _price(opener.trail_distance)
         row[b.P_REASON] = opener.reason
+        row[b.P_BORN_BAR] = float(np.searchsorted(bar_opens, opener.bar_ms))
     for order in mailbox.working_orders(deployment.account_id):
         if order.symbol != deployment.symbol or not (order.signal_id or "").startswith(prefix):
             continue

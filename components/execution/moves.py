@@ -105,6 +105,7 @@ def open_position(t, s, order, price, lots, stop, target, account, positions, co
     p[b.P_ENTRY_COST] = cost
     p[b.P_STOP_KEY] = np.nan
     p[b.P_TARGET_KEY] = np.nan
+    p[b.P_BORN_BAR] = order[b.O_BORN_BAR]
     counts[s, 0] = k + 1
     account[b.A_BALANCE] -= cost
     e = events[n]

@@ -8,7 +8,9 @@ Everything that trades, in a backtest, on paper or live, keeps its state in thes
 - requests, shape (capacity, REQUEST_FIELDS)
 
 NaN means "none" in every price field. Tickets are whole numbers; a position carries the ticket of the order that opened it, as in MetaTrader.
-The KEY fields hold the place of an order, a stop and a target in the queue of the `reference` fill policy, which works through one list.
+P_BORN_BAR is the bar whose decision asked for the position: the same in bars, in ticks and live, so `manage` takes a position's age from it.
+P_OPEN_ROW is the row of the fill, which only the step's own events use. The KEY fields hold the place of an order, a stop and a target in
+the queue of the `reference` fill policy, which works through one list.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ P_REASON = 8
 P_ENTRY_COST = 9
 P_STOP_KEY = 10
 P_TARGET_KEY = 11
-POSITION_FIELDS = 12
+P_BORN_BAR = 12
+POSITION_FIELDS = 13
 
 # order
 O_TICKET = 0

@@ -188,7 +188,7 @@ def compile_once() -> None:
 def _compile(home: Path, say: Say) -> None:
     if is_compiled():
         return
-    say("Compiling what trades; this is done once for each version and takes about half a minute …")
+    say("Compiling what trades; this is done once for each version and takes a minute or less …")
     done = subprocess.run((*SEQUENCE, "compile"), env=child_environment(home), cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unavailable(f"the trading code cannot be compiled: {done.stderr.strip() or done.stdout.strip()}")
