@@ -46,7 +46,8 @@ from components.bridge import (
 )
 from components.fx import BadInput, NotFound, PlatformError, SignalState, Unavailable
 
-LARGEST_BODY_BYTES = 2 * 1024 * 1024
+# A book of 5,000 positions and as many orders, and 100,000 known signals.
+LARGEST_BOOK_BYTES = 12 * 1024 * 1024
 BLOCKING_THREADS = 24
 STOP_WITHIN_S = 3
 ROUTES: list[openapi.Route] = []
@@ -88,14 +89,14 @@ def metrics(bridge: Bridge, _sent: None) -> str:
 
 @route("POST", "/api/v1/hello", "A terminal says who it is", body=shapes.HelloPost, answer=answers.HelloAnswer)
 def hello(bridge: Bridge, sent: shapes.HelloPost) -> dict[str, Any]:
-    must_reconcile = bridge.mailbox.hello(wire.facts_of(sent))
+    must_reconcile = bridge.hello(wire.facts_of(sent))
     watermarks = bridge.ticks.watermarks(sent.account_id)
     return {"protocol": PROTOCOL, "server_time_ms": now_ms(), "reconcile": must_reconcile, "watermarks": watermarks}
 
 
 @route("POST", "/api/v1/tick", "Store one tick", body=shapes.TickPost, answer=answers.TicksAnswer)
 def post_tick(bridge: Bridge, sent: shapes.TickPost) -> dict[str, Any]:
-    return _stored_ticks(bridge.store_ticks(sent.account_id, [wire.tick_row(sent)], sent.sync))
+    return _stored_ticks(bridge.store_ticks(sent.account_id, [wire.tick_row(sent)], sent.sync, prefix=""))
 
 
 @route("POST", "/api/v1/ticks", "Store up to 5,000 ticks", body=shapes.TicksPost, answer=answers.TicksAnswer)
@@ -144,7 +145,14 @@ def post_reports(bridge: Bridge, sent: shapes.ReportsPost) -> dict[str, Any]:
     return {"recorded": bridge.mailbox.record_reports(wire.reports_of(sent))}
 
 
-@route("POST", "/api/v1/positions", "The terminal's account and whole book", body=shapes.PositionsPost, answer=answers.PositionsAnswer)
+@route(
+    "POST",
+    "/api/v1/positions",
+    "The terminal's account and whole book",
+    body=shapes.PositionsPost,
+    answer=answers.PositionsAnswer,
+    largest_body_bytes=LARGEST_BOOK_BYTES,
+)
 def post_positions(bridge: Bridge, sent: shapes.PositionsPost) -> dict[str, Any]:
     return asdict(bridge.mailbox.record_positions(*wire.book_of(sent), reconcile=sent.reconcile))
 
@@ -204,8 +212,6 @@ def create_app(settings: Settings) -> Flask:
     """
     bridge = Bridge(settings)
     app = Flask("api_server", static_folder=None)
-    # One more than allowed: werkzeug cuts a body of unknown length at its limit without a word.
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES + 1
     app.extensions["bridge"] = bridge
     for row in ROUTES:
         app.add_url_rule(row.path, row.function.__name__, _view(bridge, row), methods=[row.method])
@@ -223,8 +229,10 @@ def _view(bridge: Bridge, row: openapi.Route) -> Callable[..., Response]:
     def view(**path_arguments: str) -> Response:
         sent: Any = None
         if row.is_signed:
+            # One more than allowed: werkzeug cuts a body of unknown length at its limit without a word.
+            request.max_content_length = row.largest_body_bytes + 1
             body = request.get_data(cache=False)
-            if len(body) > LARGEST_BODY_BYTES:
+            if len(body) > row.largest_body_bytes:
                 raise RequestEntityTooLarge
             _verify(bridge.verifier, body)
         if row.body is not None:
@@ -264,7 +272,7 @@ def _http_refusal(error: HTTPException) -> Response:
     messages: Mapping[int, str] = {
         404: f"path: there is no {request.path}; see /api/v1/docs",
         405: f"method: {request.method} is not possible on {request.path}; use {allowed}",
-        413: f"body: is larger than {LARGEST_BODY_BYTES} bytes",
+        413: f"body: is larger than {(request.max_content_length or 1) - 1} bytes",
     }
     code = (error.name or "error").lower().replace(" ", "_")
     response = _refusal(error, status, code, messages.get(status, f"request: {error.description}"))

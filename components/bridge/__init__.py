@@ -5,9 +5,10 @@ the HTTP API.
 """
 
 from components.bridge import answers, openapi, shapes, wire
-from components.bridge.client import ApiClient
+from components.bridge.client import ApiClient, Pending
 from components.bridge.records import (
     PROTOCOL,
+    DeploymentBook,
     JournalEntry,
     PositionChange,
     Reconciliation,
@@ -44,8 +45,10 @@ __all__ = [
     "TIME_HEADER",
     "ApiClient",
     "Bridge",
+    "DeploymentBook",
     "JournalEntry",
     "Mailbox",
+    "Pending",
     "PositionChange",
     "Reconciliation",
     "StoredSignal",

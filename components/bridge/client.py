@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
@@ -20,6 +20,13 @@ from components.fx import AccountSnapshot, BadInput, NotFound, PlatformError, Po
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
+
+
+class Pending(NamedTuple):
+    """Signals that were leased, and whether the platform wants a reconciliation because signals of the account are `unknown`."""
+
+    signals: list[Signal]
+    must_reconcile: bool
 
 
 class ApiClient:
@@ -67,10 +74,11 @@ class ApiClient:
         watermark: int | None = self.call("GET", f"/api/v1/watermark?{query}")["watermark"]
         return watermark
 
-    def pending(self, account_id: str, lease_id: str, limit: int = 20) -> list[Signal]:
+    def pending(self, account_id: str, lease_id: str, limit: int = 20) -> Pending:
         """Fetch signals under a lease; the same `lease_id` gives the same signals again."""
         query = urlencode({"account_id": account_id, "lease_id": lease_id, "limit": limit})
-        return [signal_from_wire(value) for value in self.call("GET", f"/api/v1/signals/pending?{query}")["signals"]]
+        answer = self.call("GET", f"/api/v1/signals/pending?{query}")
+        return Pending([signal_from_wire(value) for value in answer["signals"]], bool(answer["reconcile"]))
 
     def acknowledge(self, account_id: str, signal_id: str) -> SignalState:
         """Tell that the signal is written down here and will be executed; on Refused it must not be."""

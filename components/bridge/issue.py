@@ -10,6 +10,7 @@ import orjson
 import sqlalchemy as sa
 
 from components.base import insert_or_ignore, now_ms
+from components.bridge.gate import let_through
 from components.bridge.reports import write_journal
 from components.bridge.schema import approvals, content_of, signals, terminals
 from components.bridge.store import Mailbox
@@ -23,14 +24,15 @@ def issue_signals(mailbox: Mailbox, new_signals: Sequence[Signal], approval: dic
     ----------
     mailbox : Mailbox
     new_signals : sequence of Signal
-        In the order in which the terminal shall execute them. Ids are the sender's; one that is there already is left as it is.
+        In the order in which the terminal shall execute them. Ids are the sender's; one that is there already is left as it is. What the gates
+        of the platform and of its deployment do not let through at this moment is left out.
     approval : dict
         Who approved them and why, as JSON. Its ``"id"``, if there is one, names it; else the signals' ids do.
 
     Returns
     -------
     int
-        Number of signals that were not there before.
+        Number of signals that went in: let through, and not there before.
 
     Raises
     ------
@@ -55,8 +57,10 @@ def issue_signals(mailbox: Mailbox, new_signals: Sequence[Signal], approval: dic
         for account_id in {signal.account_id for signal in new_signals}:
             if connection.execute(sa.select(terminals.c.account_id).filter_by(account_id=account_id)).first() is None:
                 raise NotFound(f"account_id: no terminal of account {account_id!r} has said hello")
-        insert_or_ignore(connection, approvals, [row])
-        for signal in new_signals:
+        allowed = let_through(connection, new_signals)
+        if allowed:
+            insert_or_ignore(connection, approvals, [row])
+        for signal in allowed:
             issued += _insert(connection, signal, approval_id, at_ms)
     return issued
 

@@ -14,13 +14,14 @@ from pydantic.json_schema import models_json_schema
 from components.bridge.answers import ErrorAnswer
 from components.bridge.signing import NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER
 
+LARGEST_BODY_BYTES = 2 * 1024 * 1024
 _REFERENCE = "#/components/schemas/{model}"
 _ERRORS = {
     "400": "A part of the request is wrong; the answer names the field.",
     "401": "Not signed, or not acceptably: missing_header, bad_header, bad_signature, clock_drift, replayed. Carries the server's time.",
     "404": "What the request names does not exist.",
     "409": "Refused; the code names the rule.",
-    "413": "The body is larger than 2 MB.",
+    "413": "The body is larger than 2 MB, or that of a whole book larger than 12 MB.",
     "503": "Retry later, with the same ids.",
 }
 
@@ -37,6 +38,7 @@ class Route:
     query: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
     is_signed: bool = True
+    largest_body_bytes: int = LARGEST_BODY_BYTES
     media_type: str = "application/json"
 
     @property

@@ -6,12 +6,12 @@ with where each stands. Whatever differs is written to the journals, with `recon
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from components.bridge.life import ACKNOWLEDGED, CANCELLED, DELIVERED, EXPIRED, FILLED, PARTIALLY_FILLED, PLACED, UNKNOWN, is_move
+from components.bridge.life import ACKNOWLEDGED, CANCELLED, DELIVERED, EXPIRED, FILLED, PARTIALLY_FILLED, PENDING, PLACED, UNKNOWN, is_move
 from components.bridge.records import PositionChange, Reconciliation, WorkingOrder
 from components.bridge.reports import move_signal, write_change
 from components.bridge.schema import account_snapshots, open_lots, orders, positions, signals
@@ -19,6 +19,7 @@ from components.fx import AccountSnapshot, Position, Refused, SignalState
 
 NOT_KNOWN = "the terminal does not know it: it was never executed"
 _NOTE = "found by reconciliation"
+_IDS_PER_QUERY = 500
 
 
 def store_snapshot(connection: sa.Connection, snapshot: AccountSnapshot, at_ms: int) -> None:
@@ -137,8 +138,9 @@ def _orders(connection: sa.Connection, account_id: str, listed: Mapping[int, Wor
 def _signals(connection: sa.Connection, account_id: str, evidence: Mapping[str, SignalState], at_ms: int) -> tuple[dict[str, SignalState], list[str]]:
     resolved: dict[str, SignalState] = {}
     contradictions: list[str] = []
-    of_account = signals.select().filter_by(account_id=account_id).order_by(signals.c.number)
-    delivered = {row.id: row for row in connection.execute(of_account.where(signals.c.state.in_([state.value for state in DELIVERED])))}
+    was_delivered = signals.c.state.in_([state.value for state in DELIVERED])
+    of_account = signals.select().filter_by(account_id=account_id).where(was_delivered).order_by(signals.c.number)
+    delivered = {row.id: row for row in connection.execute(of_account)}
     for row in delivered.values():
         current, told = SignalState(row.state), evidence.get(row.id)
         if told is None:
@@ -146,24 +148,38 @@ def _signals(connection: sa.Connection, account_id: str, evidence: Mapping[str, 
             note = NOT_KNOWN if told is EXPIRED else "the terminal no longer lists it"
         else:
             note = "the terminal lists it"
-        if told is not None and not _is_older(current, told):
+        if current is told is ACKNOWLEDGED:
+            # The terminal still means to report: what is overdue counts from now.
+            connection.execute(signals.update().where(signals.c.number == row.number).values(acknowledged_ms=at_ms))
+        elif told is not None and not _is_older(current, told):
             try:
                 if move_signal(connection, row, told, "reconcile", at_ms, note):
                     resolved[row.id] = told
             except Refused as refusal:
                 contradictions.append(refusal.message)
-    for signal_id in evidence.keys() - delivered.keys():
-        other = connection.execute(of_account.where(signals.c.id == signal_id)).one_or_none()
-        if other is None:
+    others = [signal_id for signal_id in evidence if signal_id not in delivered]
+    states = dict(_states(connection, account_id, others))
+    for signal_id in others:
+        state = states.get(signal_id)
+        if state is None:
             contradictions.append(f"the terminal names signal {signal_id}, which was never issued to account {account_id}")
-        elif other.state == SignalState.PENDING.value:
+        elif state is PENDING:
             contradictions.append(f"the terminal names signal {signal_id}, which was never given to it")
         elif evidence[signal_id] is not ACKNOWLEDGED:
             try:
-                is_move(signal_id, SignalState(other.state), evidence[signal_id])
+                is_move(signal_id, state, evidence[signal_id])
             except Refused as refusal:
                 contradictions.append(refusal.message)
     return resolved, contradictions
+
+
+def _states(connection: sa.Connection, account_id: str, signal_ids: Sequence[str]) -> Iterator[tuple[str, SignalState]]:
+    """State by id, of those that the account has; many ids per query, because a terminal may list a hundred thousand."""
+    query = sa.select(signals.c.id, signals.c.account_id, signals.c.state)
+    for start in range(0, len(signal_ids), _IDS_PER_QUERY):
+        for row in connection.execute(query.where(signals.c.id.in_(signal_ids[start : start + _IDS_PER_QUERY]))):
+            if row.account_id == account_id:
+                yield row.id, SignalState(row.state)
 
 
 def _told_by_silence(current: SignalState) -> SignalState | None:

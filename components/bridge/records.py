@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from components.fx import EntryKind, Signal, SignalState
+from components.fx import AccountSnapshot, EntryKind, Position, Signal, SignalState
 
 PROTOCOL = 1
 MarketClock = Literal["wall", "replay"]
@@ -132,6 +132,20 @@ class WorkingOrder:
     placed_ms: int
     state: OrderState = "placed"
     signal_id: str | None = None
+
+
+@dataclass(frozen=True)
+class DeploymentBook:
+    """What belongs to one deployment at one moment; `snapshot` is the whole account's, None before the terminal has told it.
+
+    `positions` are open and `orders` working, oldest first, each with the signal that it came from. `in_flight` are the signals of which the
+    terminal may or may not have done something (pending, leased, acknowledged, unknown), in the order of their issue.
+    """
+
+    snapshot: AccountSnapshot | None
+    positions: tuple[tuple[Position, Signal], ...]
+    orders: tuple[tuple[WorkingOrder, Signal], ...]
+    in_flight: tuple[StoredSignal, ...]
 
 
 @dataclass(frozen=True)

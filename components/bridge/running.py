@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from operator import itemgetter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from components.base import Settings, get_log, now_ms
+from components.bridge.records import MarketClock, TerminalFacts
 from components.bridge.signing import Verifier, load_or_make_key
 from components.bridge.store import Mailbox
 from components.bridge.ticks import TickRow, TickStore
 from components.bridge.wake import WakeSender
+from components.fx import BadInput
 
 SYNC_WAIT_S = 10.0
 SWEEP_EVERY_S = 1.0
+TICK_AHEAD_MS = 60_000
 _COMMIT_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 _LOG = get_log("bridge")
+_time_of = itemgetter(2)
 
 
 class Metrics:
@@ -52,18 +57,31 @@ class Bridge:
         self.ticks = TickStore.open(settings.home, lambda _ticks, seconds: self.metrics.commits.observe(seconds))
         self.verifier = Verifier(load_or_make_key(settings.home), started_ms=self.started_ms)
         self.wake = WakeSender("127.0.0.1", settings.desk_port)
-        self._known_accounts: set[str] = set()
+        self._market_clocks: dict[str, MarketClock] = {}
         self._closing = threading.Event()
         threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
 
     def require_account(self, account_id: str) -> None:
         """Raise NotFound unless the account's terminal has said hello; the database is asked once per account."""
-        if account_id not in self._known_accounts:
-            self.mailbox.terminal(account_id)
-            self._known_accounts.add(account_id)
+        self._market_clock(account_id)
 
-    def store_ticks(self, account_id: str, rows: Sequence[TickRow], is_sync: bool) -> tuple[int, int | None]:
+    def hello(self, facts: TerminalFacts) -> bool:
+        """A terminal says who it is; whether it must reconcile. Raises as `Mailbox.hello`."""
+        must_reconcile = self.mailbox.hello(facts)
+        self._market_clocks[facts.account_id] = facts.market_clock
+        return must_reconcile
+
+    def store_ticks(self, account_id: str, rows: Sequence[TickRow], is_sync: bool, prefix: str = "ticks.{}.") -> tuple[int, int | None]:
         """Store ticks durably and wake the desk.
+
+        Parameters
+        ----------
+        account_id : str
+        rows : sequence of (symbol, seq, time_ms, bid, ask)
+        is_sync : bool
+            Whether to wait for the desk.
+        prefix : str
+            Names a tick in errors, by its place.
 
         Returns
         -------
@@ -72,8 +90,18 @@ class Bridge:
         watermark : int or None
             With `is_sync`, the number of the last tick's symbol up to which the desk has processed, once it has processed all of them;
             None if it did not within 10 s, or if nobody asked.
+
+        Raises
+        ------
+        NotFound
+            If the account's terminal has not said hello.
+        BadInput
+            If a tick of an account on the wall's clock is more than a minute ahead of ours: bars would close before their time.
+        Refused, Unavailable
+            As `TickStore.append_rows`.
         """
-        self.require_account(account_id)
+        if self._market_clock(account_id) == "wall":
+            _refuse_future(rows, prefix)
         accepted = self.ticks.append_rows(account_id, rows)
         self.metrics.ticks.inc(accepted)
         highest: dict[str, int] = {}
@@ -106,6 +134,13 @@ class Bridge:
         self.ticks.close()
         self.mailbox.close()
 
+    def _market_clock(self, account_id: str) -> MarketClock:
+        clock = self._market_clocks.get(account_id)
+        if clock is None:
+            # A hello that came in between is newer than what was read.
+            clock = self._market_clocks.setdefault(account_id, self.mailbox.terminal(account_id).facts.market_clock)
+        return clock
+
     def _sweep(self) -> None:
         while not self._closing.wait(SWEEP_EVERY_S):
             try:
@@ -115,3 +150,15 @@ class Bridge:
             else:
                 if swept.unknown or swept.expired:
                     _LOG.warning("signals_overdue", unknown=swept.unknown, expired=swept.expired)
+
+
+def _refuse_future(rows: Sequence[TickRow], prefix: str) -> None:
+    latest_ms = now_ms() + TICK_AHEAD_MS
+    if max(map(_time_of, rows)) > latest_ms:
+        index = next(index for index, row in enumerate(rows) if row[2] > latest_ms)
+        ahead_s = (rows[index][2] - latest_ms + TICK_AHEAD_MS) // 1000
+        raise BadInput(
+            prefix.format(index) + "time_ms",
+            f"{rows[index][2]} is {ahead_s} s ahead of the platform's clock, at most {TICK_AHEAD_MS // 1000} s are taken; send times in UTC, not in the"
+            " broker's zone, and set the clocks",
+        )

@@ -159,7 +159,24 @@ account_snapshots = sa.Table(
     sa.Index("account_snapshots_latest", "account_id", "number"),
 )
 
-MAILBOX_MIGRATIONS: tuple[Migration, ...] = (create_all(mailbox_tables),)
+# Not in `mailbox_tables`: what the first migration makes stays as it was.
+gates = sa.Table(
+    "gates",
+    sa.MetaData(),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("changed_ms", sa.Integer, nullable=False),
+)
+
+
+def create_gates(connection: sa.Connection) -> None:
+    """Who may issue; and the way to a deployment's newest signal."""
+    gates.create(connection)
+    connection.exec_driver_sql("CREATE INDEX signals_of_deployment ON signals (deployment_id, number)")
+
+
+MAILBOX_MIGRATIONS: tuple[Migration, ...] = (create_all(mailbox_tables), create_gates)
 
 
 def create_ticks(connection: sa.Connection) -> None:
@@ -212,8 +229,8 @@ def position_change_of(row: sa.Row[Any]) -> PositionChange:
 
 
 def working_order_of(row: sa.Row[Any]) -> WorkingOrder:
-    """The order of a row of `orders`."""
-    return WorkingOrder(**row._mapping)
+    """The order of a row of `orders`, which may carry more columns."""
+    return WorkingOrder(**{column.name: row._mapping[column.name] for column in orders.c})
 
 
 def snapshot_of(row: sa.Row[Any]) -> AccountSnapshot:

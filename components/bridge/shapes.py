@@ -18,6 +18,7 @@ from components.fx import BadInput, EntryKind, ReportKind, instrument
 TICKS_AT_ONCE = 5_000
 REPORTS_AT_ONCE = 100
 ROWS_AT_ONCE = 5_000
+KNOWN_AT_ONCE = 100_000
 LONGEST_WAIT_MS = 10_000
 _YEAR_2100_MS = 4_102_444_800_000
 _LARGEST_TICKET = 2**63 - 1
@@ -216,7 +217,7 @@ class PositionsPost(Sent):
     margin_mode: MarginMode
     positions: Annotated[list[PositionItem], Field(max_length=ROWS_AT_ONCE)] = []
     orders: Annotated[list[OrderItem], Field(max_length=ROWS_AT_ONCE)] = []
-    known_signals: Annotated[list[KnownSignal], Field(max_length=ROWS_AT_ONCE)] = []
+    known_signals: Annotated[list[KnownSignal], Field(max_length=KNOWN_AT_ONCE)] = []
     reconcile: bool = False
 
 

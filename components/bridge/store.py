@@ -9,9 +9,21 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from components.base import Database, now_ms
+from components.bridge.book import edge_snapshot, read_book
+from components.bridge.gate import gate_of, write_gate
 from components.bridge.life import ACKNOWLEDGED, CANCELLED, EXPIRED, LEASED, PARTIALLY_FILLED, PENDING, PLACED, UNKNOWN
 from components.bridge.reconcile import make_books_equal, refresh_profits, store_snapshot
-from components.bridge.records import PROTOCOL, JournalEntry, PositionChange, Reconciliation, StoredSignal, Terminal, TerminalFacts, WorkingOrder
+from components.bridge.records import (
+    PROTOCOL,
+    DeploymentBook,
+    JournalEntry,
+    PositionChange,
+    Reconciliation,
+    StoredSignal,
+    Terminal,
+    TerminalFacts,
+    WorkingOrder,
+)
 from components.bridge.reports import apply_report, move_signal, signal_row
 from components.bridge.schema import (
     MAILBOX_MIGRATIONS,
@@ -173,6 +185,39 @@ class Mailbox:
                 raise NotFound(f"id: there is no signal {signal_id!r}")
             return row.state == PENDING.value and move_signal(connection, row, CANCELLED, "desk", now_ms(), reason)
 
+    def set_gate(self, subject: str, state: str, reason: str) -> int:
+        """Say who may issue, and withdraw what nobody has fetched: HALTED withdraws all but cancels, REDUCING and DISARMED withdraw opens.
+
+        Parameters
+        ----------
+        subject : str
+            ``"platform"`` (ACTIVE, REDUCING, HALTED) or a deployment's id (ARMED, DISARMED).
+        state : str
+        reason : str
+            Becomes the message of every signal that is withdrawn.
+
+        Returns
+        -------
+        int
+            Number of signals that were withdrawn.
+
+        Raises
+        ------
+        BadInput
+            If the subject cannot be in that state.
+
+        Notes
+        -----
+        `components.bridge.issue` asks the gates inside the transaction that inserts, so nothing decided before can come in afterwards.
+        """
+        with self.database.write() as connection:
+            return write_gate(connection, subject, state, reason, now_ms())
+
+    def gate(self, subject: str) -> str | None:
+        """State of the platform's or a deployment's gate; None where it was never set, which lets everything through."""
+        with self.database.read() as connection:
+            return gate_of(connection, subject)
+
     def sweep(self, at_ms: int | None = None) -> Swept:
         """Find what is overdue: leases that ran out and reports that did not come make a signal `unknown`, pending signals past their
         `deliver_by_ms` expire (not on a replayed market clock). Writes only if there is something to write."""
@@ -279,6 +324,18 @@ class Mailbox:
         with self.database.read() as connection:
             return [journal_entry_of(row) for row in connection.execute(query)]
 
+    def book(self, account_id: str, symbol: str, deployment_id: str) -> DeploymentBook:
+        """What belongs to a deployment at one moment: its positions, working orders and signals on their way, and the account."""
+        with self.database.read() as connection:
+            return read_book(connection, account_id, symbol, deployment_id)
+
+    def latest_bar_ms(self, deployment_id: str) -> int | None:
+        """The bar of the deployment's newest signal, None before its first."""
+        newest = signals.select().filter_by(deployment_id=deployment_id).order_by(signals.c.number.desc()).limit(1)
+        with self.database.read() as connection:
+            row = connection.execute(newest).one_or_none()
+        return None if row is None else signal_of(row).bar_ms
+
     def positions(self, account_id: str) -> list[Position]:
         """The open positions, oldest first."""
         query = positions.select().filter_by(account_id=account_id, is_open=1).order_by(positions.c.opened_ms, positions.c.ticket)
@@ -299,10 +356,13 @@ class Mailbox:
 
     def snapshot(self, account_id: str) -> AccountSnapshot | None:
         """The account as its terminal told last, None before the first positions report."""
-        query = account_snapshots.select().filter_by(account_id=account_id).order_by(account_snapshots.c.number.desc()).limit(1)
         with self.database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else snapshot_of(row)
+            return edge_snapshot(connection, account_id, account_snapshots.c.number.desc())
+
+    def first_snapshot(self, account_id: str) -> AccountSnapshot | None:
+        """The account as its terminal told first, None before that."""
+        with self.database.read() as connection:
+            return edge_snapshot(connection, account_id, account_snapshots.c.number.asc())
 
     def snapshots(self, account_id: str, limit: int = 1_000) -> list[AccountSnapshot]:
         """The last `limit` account snapshots, oldest first."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.bridge import Mailbox, StoredSignal
+from components.bridge import DeploymentBook
 from components.desk.records import Deployment
 from components.execution import Book, new_book
-from components.fx import AccountSpec, Action, Instrument, OrderKind, Refused, Signal, SignalState
+from components.fx import AccountSpec, Action, Instrument, OrderKind, Refused, Signal
 from components.fx import book as b
 from components.strategy import Strategy
 
@@ -19,19 +18,18 @@ BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 CAPACITY = 8
 BROKER_GRACE_MS = 3 * 86_400_000
 """The desk cancels working orders by counting bars; the broker's own expiry, this much later, is for the case that the desk is gone."""
-_IN_FLIGHT = (SignalState.PENDING, SignalState.LEASED, SignalState.ACKNOWLEDGED, SignalState.UNKNOWN)
 _ACTIONS = {Action.OPEN: "open", Action.CLOSE: "close", Action.MODIFY: "modify", Action.CANCEL: "cancel"}
 _KINDS = {OrderKind.MARKET: "market", OrderKind.STOP: "stop", OrderKind.LIMIT: "limit"}
 
 
-def mirror_book(mailbox: Mailbox, deployment: Deployment, marks: NDArray[np.float64], bar_opens: NDArray[np.int64]) -> Book:
+def mirror_book(known: DeploymentBook, deployment: Deployment, marks: NDArray[np.float64], bar_opens: NDArray[np.int64]) -> Book:
     """The book of one deployment at a bar's close.
 
     Parameters
     ----------
-    mailbox : Mailbox
+    known : DeploymentBook
+        Positions, orders and signals on their way, as of one moment; equity is the whole account's.
     deployment : Deployment
-        Only its own positions and orders are taken; equity is the whole account's.
     marks : float64, shape (3,)
         Last bid, ask and conversion rate.
     bar_opens : int64, shape (n,)
@@ -48,7 +46,7 @@ def mirror_book(mailbox: Mailbox, deployment: Deployment, marks: NDArray[np.floa
     Refused
         ``no_snapshot`` before the terminal has told its balance; ``book_full`` if there are more positions or orders than places.
     """
-    snapshot = mailbox.snapshot(deployment.account_id)
+    snapshot = known.snapshot
     if snapshot is None:
         raise Refused("no_snapshot", f"account {deployment.account_id} has not told its balance yet")
     spec = AccountSpec(snapshot.currency, max(snapshot.balance, 1e-9), snapshot.leverage)
@@ -57,13 +55,9 @@ def mirror_book(mailbox: Mailbox, deployment: Deployment, marks: NDArray[np.floa
     book.account[b.A_EQUITY] = snapshot.equity
     book.account[b.A_MARGIN] = snapshot.margin
     book.marks[0] = marks
-    prefix = deployment.id + "-"
     length_ms = deployment.timeframe.ms
-    for position in mailbox.positions(deployment.account_id):
-        if position.symbol != deployment.symbol or not (position.signal_id or "").startswith(prefix):
-            continue
+    for position, opener in known.positions:
         row = _next_row(book, 0)
-        opener = mailbox.signal(str(position.signal_id)).signal
         row[b.P_TICKET] = position.ticket
         row[b.P_SIDE] = position.side
         row[b.P_LOTS] = position.lots
@@ -73,11 +67,9 @@ def mirror_book(mailbox: Mailbox, deployment: Deployment, marks: NDArray[np.floa
         row[b.P_TRAIL] = _price(opener.trail_distance)
         row[b.P_REASON] = opener.reason
         row[b.P_BORN_BAR] = float(np.searchsorted(bar_opens, opener.bar_ms))
-    for order in mailbox.working_orders(deployment.account_id):
-        if order.symbol != deployment.symbol or not (order.signal_id or "").startswith(prefix):
-            continue
-        _fill_order(_next_row(book, 1), order.ticket, mailbox.signal(str(order.signal_id)).signal, bar_opens, length_ms)
-    for number, stored in enumerate(_in_flight(mailbox, deployment), start=1):
+    for order, origin in known.orders:
+        _fill_order(_next_row(book, 1), order.ticket, origin, bar_opens, length_ms)
+    for number, stored in enumerate(known.in_flight, start=1):
         if stored.signal.action in ("open", "close"):
             _fill_order(_next_row(book, 1), -number, stored.signal, bar_opens, length_ms)
     return book
@@ -137,18 +129,31 @@ def signals_of(
     return signals
 
 
+def cancellations_of(known: DeploymentBook, deployment: Deployment, at_ms: int, reason: str) -> list[Signal]:
+    """Signals that cancel every working entry order of a deployment, so that nothing new can open after a halt, a reduction or a disarming."""
+    return [
+        Signal(
+            id=f"{deployment.id}-x{_base36(at_ms)}-{_base36(number)}",
+            account_id=deployment.account_id,
+            deployment_id=deployment.id,
+            action="cancel",
+            symbol=order.symbol,
+            side=order.side,
+            ticket=order.ticket,
+            strategy=deployment.strategy,
+            reason_text=reason,
+            created_ms=at_ms,
+        )
+        for number, (order, _) in enumerate(known.orders)
+    ]
+
+
 _AUTOMATIC = {
     Action.OPEN: "the strategy asked for it",
     Action.CLOSE: "the strategy left the position",
     Action.MODIFY: "the stop follows the price",
     Action.CANCEL: "the order expired or its set-up ended",
 }
-
-
-def _in_flight(mailbox: Mailbox, deployment: Deployment) -> Sequence[StoredSignal]:
-    """Signals that the terminal may or may not have carried out yet, oldest first."""
-    found = [s for state in _IN_FLIGHT for s in mailbox.signals(state=state, limit=100, deployment_id=deployment.id)]
-    return sorted(found, key=lambda stored: stored.issued_ms)
 
 
 def _next_row(book: Book, which: int) -> NDArray[np.float64]:

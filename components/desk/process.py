@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from components.base import Settings, get_log
 from components.bridge import Mailbox, TickStore, WakeListener
-from components.desk.records import TradingState
+from components.desk.records import Deployment
 from components.desk.session import Session
 from components.desk.store import DeskStore
 from components.fx import Corrupt, PlatformError, Unavailable
 
 _LOG = get_log("desk")
 POLL_S = 1.0
+Result = TypeVar("Result")
 
 
 class _Desk:
@@ -24,33 +28,49 @@ class _Desk:
         self.mailbox = Mailbox.open(self.home)
         self.ticks = TickStore.open(self.home)
         self.sessions: dict[str, Session] = {}
+        self.armed: dict[str, Deployment] = {}
+        self.armed_ids: set[str] = set()
+        self.waiting: dict[tuple[str, str], int] = {}
 
-    def serve(self, account_id: str, symbol: str) -> None:
+    def serve(self, account_id: str, symbol: str, seq: int) -> None:
         """Bring every session of one account and symbol up to the ticks that are stored."""
-        feed = (account_id, symbol)
-        if not any((item.deployment.account_id, item.deployment.symbol) == feed for item in self.sessions.values()):
+        self.waiting[(account_id, symbol)] = max(seq, self.waiting.get((account_id, symbol), 0))
+        if self.store.armed_ids() != self.armed_ids:
             # A deployment that was armed a moment ago must not miss the tick that it was armed for.
             self.refresh()
         for session in list(self.sessions.values()):
-            if (session.deployment.account_id, session.deployment.symbol) == feed:
+            if (session.deployment.account_id, session.deployment.symbol) == (account_id, symbol):
                 self._run(session)
 
     def refresh(self) -> None:
         """Open sessions of deployments that were armed, close those of the disarmed, and look for ticks that nobody told of."""
-        armed = {item.id: item for item in self.store.deployments() if item.state == "armed"}
+        self.armed_ids = self.store.armed_ids()
+        armed = self.armed = {item.id: item for item in self.store.deployments() if item.state == "armed"}
         for gone in self.sessions.keys() - armed.keys():
             del self.sessions[gone]
         for item in armed.values():
-            if item.id not in self.sessions:
-                try:
-                    self.sessions[item.id] = Session(self.home, item, self.store, self.mailbox, self.ticks)
-                except Unavailable as error:
-                    _LOG.warning("session_waits", deployment=item.id, error=error.message)
-                    continue
-                except PlatformError as error:
-                    self._give_up(item.id, error.message)
-                    continue
+            if item.id not in self.sessions and not self._open(item):
+                continue
             self._run(self.sessions[item.id])
+
+    def answers(self) -> Iterator[tuple[str, str, int]]:
+        """Feeds that every session has dealt with, with the tick number that the API waits for; each is given once."""
+        for (account_id, symbol), seq in list(self.waiting.items()):
+            mine = [self.sessions.get(item.id) for item in self.armed.values() if (item.account_id, item.symbol) == (account_id, symbol)]
+            if all(session is not None and session.last_seq >= seq for session in mine):
+                del self.waiting[(account_id, symbol)]
+                yield account_id, symbol, seq
+
+    def _open(self, item: Deployment) -> bool:
+        try:
+            self.sessions[item.id] = Session(self.home, item, self.store, self.mailbox, self.ticks)
+        except Unavailable as error:
+            _LOG.warning("session_waits", deployment=item.id, error=error.message)
+            return False
+        except Exception as error:  # the process edge, as in _run
+            self._give_up(item.id, error)
+            return False
+        return True
 
     def _run(self, session: Session) -> None:
         deployment_id = session.deployment.id
@@ -60,18 +80,16 @@ class _Desk:
             # A session that was interrupted starts again from what is stored.
             _LOG.warning("session_restarts", deployment=deployment_id, error=error.message)
             self.sessions.pop(deployment_id, None)
-        except Corrupt as error:
-            self.store.halt(f"deployment {deployment_id}: {error.message}")
-            self._give_up(deployment_id, error.message)
-        except PlatformError as error:
-            self._give_up(deployment_id, error.message)
         except Exception as error:  # the process edge: one broken strategy must not take the others with it
-            _LOG.exception("session_failed", deployment=deployment_id)
-            self._give_up(deployment_id, f"{type(error).__name__}: {error}")
+            self._give_up(deployment_id, error)
 
-    def _give_up(self, deployment_id: str, reason: str) -> None:
-        _LOG.error("deployment_disarmed", deployment=deployment_id, reason=reason)
+    def _give_up(self, deployment_id: str, error: Exception) -> None:
+        reason = error.message if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
+        _LOG.error("deployment_disarmed", deployment=deployment_id, reason=reason, exc_info=error)
         self.sessions.pop(deployment_id, None)
+        self.armed.pop(deployment_id, None)
+        if isinstance(error, Corrupt):
+            self.store.halt(f"deployment {deployment_id}: {reason}")
         self.store.disarm(deployment_id, reason)
 
     def close(self) -> None:
@@ -87,31 +105,33 @@ def run_desk(settings: Settings, stop: threading.Event) -> None:
     """
     desk = _Desk(settings)
     wakes: SimpleQueue[tuple[str, str, int]] = SimpleQueue()
-    desk.refresh()
     try:
         with WakeListener(settings.desk_port, lambda account_id, symbol, seq: wakes.put((account_id, symbol, seq))) as listener:
+            _guarded(desk.refresh)
             _LOG.info("desk_ready", port=settings.desk_port, sessions=len(desk.sessions))
             refreshed = time.monotonic()
             while not stop.is_set():
-                try:
+                with suppress(Empty):
                     account_id, symbol, seq = wakes.get(timeout=0.2)
-                except Empty:
-                    pass
-                else:
-                    desk.serve(account_id, symbol)
-                    listener.processed(account_id, symbol, seq)
+                    _guarded(desk.serve, account_id, symbol, seq)
                 if time.monotonic() - refreshed >= POLL_S:
-                    _housekeeping(desk)
+                    _guarded(desk.refresh)
+                    _guarded(desk.mailbox.sweep)
                     refreshed = time.monotonic()
+                for account_id, symbol, seq in _guarded(lambda: list(desk.answers())) or ():
+                    listener.processed(account_id, symbol, seq)
     finally:
         desk.close()
 
 
-def _housekeeping(desk: _Desk) -> None:
+def _guarded(work: Callable[..., Result], *args: Any) -> Result | None:
+    """The process edge: a busy store is tried again in a moment; a corrupt one halts trading; nothing ends the desk."""
     try:
-        desk.refresh()
-        desk.mailbox.sweep()
-        if desk.store.trading_state() == TradingState.HALTED.value:
-            desk.store.withdraw_pending("trading is halted")
+        return work(*args)
     except Unavailable as error:
         _LOG.warning("store_busy", error=error.message)
+    except Corrupt as error:
+        # Nothing can be promised any more, also not that a halt can be written; the supervisor's restart finds the same and says so.
+        _LOG.error("store_corrupt", error=error.message)
+        raise
+    return None

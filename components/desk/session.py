@@ -6,6 +6,7 @@ book, and hands the requests to the mailbox. A bar is decided once: its signals 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from components.base import get_log, now_ms
-from components.bridge import Mailbox, TickStore
+from components.bridge import Mailbox, TerminalFacts, TickStore
 from components.bridge.issue import issue_signals
 from components.desk.mirror import mirror_book, signals_of
 from components.desk.records import DecidedBar, Deployment, TradingState
 from components.desk.store import DeskStore
 from components.execution import POLICIES, close_bar, decision_arrays, no_manage, no_requests, spec_rows
-from components.fx import BAR_COLUMNS, BadInput, Refusal, Refused, conversion_rate, instrument, to_ms
+from components.fx import BAR_COLUMNS, BadInput, Instrument, Refusal, Refused, SignalState, instrument, rates_of_own_price, to_ms
 from components.fx import book as b
 from components.models import ModelStore, probabilities
 from components.pipeline import Bar, BarBuilder, PipelineStore, frame_of_bars
@@ -27,6 +28,11 @@ from components.strategy import Context, strategy
 
 _LOG = get_log("desk")
 _PORTION = 50_000
+LATE_SHARE = 0.05
+"""Share of a bar after which, on a live market, its close is too old to enter on."""
+PARTIAL_SHARE = 0.05
+"""Share of the very first bar that may be missing before it counts as not seen."""
+SNAPSHOT_MS = 5 * 60_000
 
 
 def history_of(home: Path, deployment: Deployment) -> pd.DataFrame:
@@ -43,15 +49,28 @@ def history_of(home: Path, deployment: Deployment) -> pd.DataFrame:
     return bars.loc[keep, list(BAR_COLUMNS)]
 
 
-def live_rate(symbol: str, currency: str, bid: float) -> float:
-    """Account units per unit of the symbol's profit currency, from its own last bid where that is needed.
+def broker_instrument(facts: TerminalFacts, symbol: str) -> Instrument:
+    """The instrument as the account's broker specifies it: sizes, digits and lot step are the broker's, never assumed.
 
     Raises
     ------
-    BadInput
-        If another pair's price would be needed; such deployments are not supported yet.
+    Refused
+        ``broker_facts`` if the terminal has not told them.
     """
-    return conversion_rate(instrument(symbol).profit_currency, currency, {symbol: bid})
+    for told in facts.symbols:
+        if told.symbol == symbol:
+            return replace(
+                instrument(symbol),
+                broker_symbol=told.broker_symbol,
+                digits=told.digits,
+                contract_size=told.contract_size,
+                lot_step=told.lot_step,
+                lot_min=told.lot_min,
+                lot_max=told.lot_max,
+                stops_level_points=told.stops_level_points,
+                freeze_level_points=told.freeze_level_points,
+            )
+    raise Refused("broker_facts", f"the terminal of account {facts.account_id} has not told what {symbol} is at its broker; it does so in its hello")
 
 
 def _dataset_of(home: Path, model_id: str | None) -> str | None:
@@ -84,7 +103,6 @@ class Session:
         self.strategy = strategy(deployment.strategy)
         self.params = self.strategy.parse(deployment.spec.params)
         self.instrument = instrument(deployment.symbol)
-        self._specs = spec_rows([self.instrument])
         self._requests = no_requests(64)
         self._dataset_id = _dataset_of(home, deployment.spec.model_id)
         self._frame = history_of(home, deployment)
@@ -93,6 +111,8 @@ class Session:
         self._builder = BarBuilder(deployment.timeframe, self.instrument.point)
         self._before: tuple[float, float] | None = None
         self._newest_ms = 0
+        self._first_ms: int | None = None
+        self.late = 0
         self._start()
 
     @property
@@ -115,6 +135,7 @@ class Session:
         done = self.desk.bars(self.deployment.id)
         self._last_seq = done[-1].last_seq if done else 0
         if done:
+            self._first_ms = 0
             self._append([Bar(bar.open_ms, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.spread_points) for bar in done])
 
     def _append(self, bars: list[Bar]) -> None:
@@ -127,21 +148,30 @@ class Session:
 
     def _take(self, seq: Any, time_ms: Any, bid: Any, ask: Any) -> None:
         """Ticks in order: each portion ends with the tick that closes a bar, so that the book is the one before that tick."""
+        newest_before = self._builder.newest_ms if self._builder.newest_ms is not None else 0
+        in_order = time_ms >= np.maximum(np.maximum.accumulate(time_ms), newest_before)
+        last_seq = int(seq[-1])
+        self.late += int((~in_order).sum())
+        seq, time_ms, bid, ask = seq[in_order], time_ms[in_order], bid[in_order], ask[in_order]
+        if len(seq):
+            self._take_ordered(seq, time_ms, bid, ask)
+        self._last_seq = last_seq
+
+    def _take_ordered(self, seq: Any, time_ms: Any, bid: Any, ask: Any) -> None:
         open_ms = time_ms - time_ms % self.deployment.timeframe.ms
         edges = (np.flatnonzero(np.diff(open_ms) > 0) + 1).tolist()
         if self._builder.forming is not None and open_ms[0] > self._builder.forming.open_ms:
             edges.insert(0, 0)
+        if self._first_ms is None:
+            self._first_ms = int(time_ms[0])
         first = 0
         for edge in edges:
             self._collect(time_ms[first:edge], bid[first:edge], ask[first:edge])
-            bars = self._builder.add(time_ms[edge], bid[edge], ask[edge])
-            for bar in bars:
-                last_seq = int(seq[edge - 1]) if edge > 0 else self._last_seq
-                self._close(bar, last_seq, int(time_ms[edge]))
+            for bar in self._builder.add(time_ms[edge], bid[edge], ask[edge]):
+                self._close(bar, int(seq[edge - 1]) if edge > 0 else self._last_seq, int(time_ms[edge]))
             self._before = (float(bid[edge]), float(ask[edge]))
             first = edge + 1
         self._collect(time_ms[first:], bid[first:], ask[first:])
-        self._last_seq = int(seq[-1])
 
     def _collect(self, time_ms: Any, bid: Any, ask: Any) -> None:
         if len(time_ms):
@@ -151,17 +181,13 @@ class Session:
     def _close(self, bar: Bar, last_seq: int, market_ms: int) -> None:
         """Deal with a bar that has just closed; `market_ms` is the time of the tick that closed it."""
         self._append([bar])
-        state = self.desk.trading_state()
-        outcome, issued, refused, note = "decided", 0, 0, ""
-        if self._newest_ms - market_ms > self.deployment.timeframe.ms:
-            outcome, note = "stale", "found after the market had moved on by more than a bar; nothing was issued"
-        elif state == TradingState.HALTED.value:
-            outcome, note = "halted", "trading is halted"
-        elif self.desk.deployment(self.deployment.id).state != "armed":
-            outcome, note = "idle", "the deployment is not armed"
-        else:
+        terminal = self.mailbox.terminal(self.deployment.account_id).facts
+        outcome, note = self._standing(bar, market_ms, terminal)
+        issued = refused = 0
+        if outcome in ("decided", "stale"):
             try:
-                issued, refused, note = self._decide(bar.open_ms, market_ms, state)
+                issued, refused, words = self._decide(bar.open_ms, market_ms, terminal, may_open=outcome == "decided")
+                note = "; ".join(word for word in (note, words) if word)
             except Refused as refusal:
                 refused, note = 1, refusal.message
         self.desk.add_bar(
@@ -173,34 +199,60 @@ class Session:
         if issued or refused:
             _LOG.info("bar_decided", deployment=self.deployment.id, bar_ms=bar.open_ms, issued=issued, refused=refused, note=note)
 
-    def _decide(self, bar_ms: int, market_ms: int, state: str) -> tuple[int, int, str]:
+    def _standing(self, bar: Bar, market_ms: int, terminal: TerminalFacts) -> tuple[str, str]:
+        """Whether this bar can be decided on, and if not, why."""
+        length_ms = self.deployment.timeframe.ms
+        if self.desk.trading_state() == TradingState.HALTED.value:
+            return "halted", "trading is halted"
+        if self.desk.deployment(self.deployment.id).state != "armed":
+            return "idle", "the deployment is not armed"
+        if self._first_ms is not None and bar.open_ms <= self._first_ms and self._first_ms - bar.open_ms > length_ms * PARTIAL_SHARE:
+            return "partial", "its first ticks were not seen"
+        # A replayed market has no clock of its own: it is late only once it has gone on by a whole bar.
+        allowed_ms = length_ms if terminal.market_clock == "replay" else int(length_ms * LATE_SHARE)
+        if self._newest_ms - market_ms > allowed_ms:
+            return "stale", "found late: no entry was issued, only exits"
+        return "decided", ""
+
+    def _decide(self, bar_ms: int, market_ms: int, terminal: TerminalFacts, *, may_open: bool) -> tuple[int, int, str]:
         if self._was_issued(bar_ms):
             return 0, 0, "its signals were issued before a restart"
-        bars = self._frame
-        decisions = decision_arrays(self.strategy.decide(bars, Context(self.instrument, self._model_output(bars)), self.params), len(bars))
-        assert self._before is not None
-        bid, ask = self._before
-        terminal = self.mailbox.terminal(self.deployment.account_id).facts
-        if not terminal.is_demo and not self.deployment.spec.allow_real:
+        bars, spec = self._frame, self.deployment.spec
+        needed = self.strategy.warmup_bars(self.params)
+        if len(bars) < needed:
+            raise Refused("warm_up", f"{len(bars)} bars are known and {self.strategy.name} needs {needed} before its decisions stop changing")
+        if not terminal.is_demo and not spec.allow_real:
             raise Refused("real_money", f"account {terminal.account_id} trades real money and the deployment does not allow that")
         if terminal.margin_mode == "netting":
             self._refuse_company()
-        rate = live_rate(self.deployment.symbol, terminal.currency, bid)
+        item = broker_instrument(terminal, self.deployment.symbol)
+        decisions = decision_arrays(self.strategy.decide(bars, Context(item, self._model_output(bars)), self.params), len(bars))
+        assert self._before is not None
+        bid, ask = self._before
+        rate = float(rates_of_own_price(terminal.currency, item, np.array([bid]))[0])
+        known = self.mailbox.book(self.deployment.account_id, self.deployment.symbol, self.deployment.id)
+        if terminal.market_clock == "wall" and known.snapshot is not None and now_ms() - known.snapshot.time_ms > SNAPSHOT_MS:
+            raise Refused(
+                "stale_snapshot", f"the terminal told its balance {(now_ms() - known.snapshot.time_ms) // 1000} s ago; sizes would be wrong"
+            )
         open_ms = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
-        book = mirror_book(self.mailbox, self.deployment, np.array([bid, bid + (ask - bid), rate]), open_ms)
+        book = mirror_book(known, self.deployment, np.array([bid, bid + (ask - bid), rate]), open_ms)
         manage, params = self.strategy.managing(self.params)
-        spec = self.deployment.spec
         count = close_bar(
-            len(bars) - 1, 0, decisions, *book, self._specs, spec.sizing.as_row(), spec.limits.as_row(), POLICIES["mt5"], manage is not None,
+            len(bars) - 1, 0, decisions, *book, spec_rows([item]), spec.sizing.as_row(), spec.limits.as_row(), POLICIES["mt5"], manage is not None,
             manage or no_manage, np.zeros(1) if params is None else params, self._requests,
         )  # fmt: skip
         requests = self._requests[:count]
-        signals = signals_of(requests, self.deployment, self.instrument, self.strategy, bar_ms, market_ms, self._dataset_id)
-        if state == TradingState.REDUCING.value:
+        signals = signals_of(requests, self.deployment, item, self.strategy, bar_ms, market_ms, self._dataset_id)
+        if not may_open:
             signals = [signal for signal in signals if signal.action != "open"]
-        refusals = [Refusal(int(code)).name.lower() for code in requests[:, b.R_REFUSED] if code != 0]
-        approval = {"id": f"{self.deployment.id}-{bar_ms}", "by": "desk", "state": state, "equity": float(book.account[b.A_EQUITY])}
-        return issue_signals(self.mailbox, signals, approval), len(refusals), ", ".join(refusals)
+        notes = [Refusal(int(code)).name.lower() for code in requests[:, b.R_REFUSED] if code != 0]
+        refused = len(notes)
+        unknown = sum(stored.state is SignalState.UNKNOWN for stored in known.in_flight)
+        if unknown:
+            notes.append(f"{unknown} signals are unknown until the terminal reconciles; each holds its place")
+        approval = {"id": f"{self.deployment.id}-{bar_ms}", "by": "desk", "equity": float(book.account[b.A_EQUITY])}
+        return issue_signals(self.mailbox, signals, approval), refused, ", ".join(notes)
 
     def _was_issued(self, bar_ms: int) -> bool:
         """Whether a process before this one issued this bar's signals and died before it could say so."""
@@ -219,7 +271,7 @@ class Session:
         model_id = self.deployment.spec.model_id
         if not self.strategy.needs_model or model_id is None:
             return None
-        if self._probabilities is None:
+        if self._probabilities is None or len(bars) - len(self._probabilities) > 3:
             self._probabilities = probabilities(self.home, model_id, bars)
         elif len(self._probabilities) < len(bars):
             rows = [self._probabilities]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ import sqlalchemy as sa
 
 from components.base import Database, create_all, insert_or_ignore, now_ms
 from components.bridge import Mailbox
+from components.bridge.issue import issue_signals
+from components.desk.mirror import cancellations_of
 from components.desk.records import DecidedBar, Deployment, DeploymentSpec, StateChange, TradingState
-from components.fx import BadInput, NotFound, SignalState, Timeframe, instrument
+from components.fx import BadInput, NotFound, Timeframe, instrument
+from components.pipeline import PipelineStore
 from components.strategy import strategy
 
 _tables = sa.MetaData()
@@ -58,16 +62,18 @@ _PLATFORM = "platform"
 class DeskStore:
     """Deployments and what became of their bars."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, mailbox: Mailbox) -> None:
         self.database = database
+        self._mailbox = mailbox
 
     @classmethod
     def open(cls, home: Path) -> DeskStore:
         """The store in the folder `home`."""
-        return cls(Database(home / "desk.db", _MIGRATIONS))
+        return cls(Database(home / "desk.db", _MIGRATIONS), Mailbox.open(home))
 
     def close(self) -> None:
         """Close every connection of this process."""
+        self._mailbox.close()
         self.database.close()
 
     def create(self, spec: DeploymentSpec) -> Deployment:
@@ -76,7 +82,10 @@ class DeskStore:
         Raises
         ------
         BadInput
-            If the symbol, the timeframe, the strategy or a parameter is unknown or out of bounds, or a needed model is missing.
+            If the symbol, the timeframe, the strategy or a parameter is unknown or out of bounds, a needed model is missing, or the history
+            is of another symbol or timeframe.
+        NotFound
+            If there is no such bar set.
         """
         instrument(spec.symbol)
         Timeframe.named(spec.timeframe)
@@ -84,6 +93,7 @@ class DeskStore:
         params = chosen.parse(spec.params)
         if chosen.needs_model and not spec.model_id:
             raise BadInput("model_id", f"strategy {spec.strategy!r} trades a model's probabilities; name a model")
+        self._check_history(spec)
         spec = spec.model_copy(update={"params": params.model_dump(), "timeframe": spec.timeframe.upper()})
         deployment = Deployment("d" + secrets.token_hex(4), spec, "disarmed", "", now_ms())
         row = {
@@ -98,10 +108,26 @@ class DeskStore:
             _write_journal(connection, deployment.id, "created", "")
         return deployment
 
+    def _check_history(self, spec: DeploymentSpec) -> None:
+        store = PipelineStore.open(self.database.path.parent)
+        try:
+            bars = store.bar_set(spec.bar_set_id)
+        finally:
+            store.close()
+        if (bars.symbol, bars.timeframe) != (spec.symbol, spec.timeframe.upper()):
+            raise BadInput(
+                "bar_set_id", f"{bars.id} holds {bars.symbol} {bars.timeframe}, the deployment trades {spec.symbol} {spec.timeframe.upper()}"
+            )
+
     def deployments(self) -> list[Deployment]:
-        """Every deployment, oldest first."""
+        """Every deployment, oldest first; one that this version cannot read stands there disarmed, with the reason."""
         with self.database.read() as connection:
             return [_deployment_of(row) for row in connection.execute(_deployments.select().order_by(_deployments.c.created_ms, _deployments.c.id))]
+
+    def armed_ids(self) -> set[str]:
+        """Ids of the deployments that are armed."""
+        with self.database.read() as connection:
+            return set(connection.execute(sa.select(_deployments.c.id).filter_by(state="armed")).scalars())
 
     def deployment(self, deployment_id: str) -> Deployment:
         """One deployment.
@@ -120,36 +146,30 @@ class DeskStore:
     def arm(self, deployment_id: str) -> Deployment:
         """Let a deployment issue signals."""
         self.deployment(deployment_id)
-        with self.database.write() as connection:
-            self._set_state(connection, deployment_id, "armed", "")
+        self._set_state(deployment_id, "armed", "")
+        self._mailbox.set_gate(deployment_id, "ARMED", "armed")
         return self.deployment(deployment_id)
 
     def disarm(self, deployment_id: str, note: str = "") -> Deployment:
-        """Stop a deployment from issuing signals. Its open positions stay as they are, with their stops and targets."""
-        self.deployment(deployment_id)
-        with self.database.write() as connection:
-            self._set_state(connection, deployment_id, "disarmed", note)
+        """Stop a deployment from issuing signals; take back its unfetched entries and cancel its working ones.
+
+        Its open positions stay as they are, with their stops and targets.
+        """
+        chosen = self.deployment(deployment_id)
+        self._mailbox.set_gate(deployment_id, "DISARMED", note or "disarmed")
+        self._set_state(deployment_id, "disarmed", note)
+        self._cancel_entries([chosen], note or "the deployment was disarmed")
         return self.deployment(deployment_id)
 
     def halt(self, reason: str) -> None:
-        """Issue nothing any more, on any account, until a person resumes, and take back what no terminal has fetched yet.
+        """Issue nothing any more, on any account, until a person resumes; take back what no terminal has fetched, cancel working entries.
 
         Open positions stay as they are, with their stops and targets at the broker; signals that a terminal has fetched are on their way.
         """
         self._change(TradingState.HALTED, reason)
-        self.withdraw_pending(f"trading was halted: {reason}")
-
-    def withdraw_pending(self, reason: str) -> int:
-        """Cancel every signal that no terminal has fetched yet; how many that were."""
-        mailbox = Mailbox.open(self.database.path.parent)
-        try:
-            pending = mailbox.signals(state=SignalState.PENDING, limit=10_000)
-            return sum(mailbox.withdraw(stored.signal.id, reason) for stored in pending)
-        finally:
-            mailbox.close()
 
     def reduce(self, reason: str) -> None:
-        """Only close, cancel and move stops, until a person resumes."""
+        """Only close, cancel and move stops, until a person resumes; unfetched and working entries are taken back."""
         self._change(TradingState.REDUCING, reason)
 
     def resume(self, reason: str = "") -> None:
@@ -157,9 +177,8 @@ class DeskStore:
         self._change(TradingState.ACTIVE, reason)
 
     def trading_state(self) -> str:
-        """``ACTIVE``, ``REDUCING`` or ``HALTED``."""
-        history = self.state_history(limit=1)
-        return history[0].state.value if history else TradingState.ACTIVE.value
+        """``ACTIVE``, ``REDUCING`` or ``HALTED``, as the mailbox enforces it."""
+        return self._mailbox.gate(_PLATFORM) or TradingState.ACTIVE.value
 
     def state_history(self, limit: int = 100) -> list[StateChange]:
         """Changes of the trading state, newest first."""
@@ -186,12 +205,22 @@ class DeskStore:
         return None if row is None else DecidedBar(**row._mapping)
 
     def _change(self, state: TradingState, reason: str) -> None:
+        # The gate first: it is what stands between a decision and a signal.
+        self._mailbox.set_gate(_PLATFORM, state.value, reason)
         with self.database.write() as connection:
             _write_journal(connection, _PLATFORM, state.value, reason)
+        if state is not TradingState.ACTIVE:
+            self._cancel_entries(self.deployments(), f"{state.value}: {reason}")
 
-    def _set_state(self, connection: sa.Connection, deployment_id: str, state: str, note: str) -> None:
-        connection.execute(_deployments.update().filter_by(id=deployment_id).values(state=state, note=note))
-        _write_journal(connection, deployment_id, state, note)
+    def _cancel_entries(self, chosen: Sequence[Deployment], reason: str) -> None:
+        for deployment in chosen:
+            known = self._mailbox.book(deployment.account_id, deployment.symbol, deployment.id)
+            issue_signals(self._mailbox, cancellations_of(known, deployment, now_ms(), reason), {"by": "person", "reason": reason})
+
+    def _set_state(self, deployment_id: str, state: str, note: str) -> None:
+        with self.database.write() as connection:
+            connection.execute(_deployments.update().filter_by(id=deployment_id).values(state=state, note=note))
+            _write_journal(connection, deployment_id, state, note)
 
 
 def _write_journal(connection: sa.Connection, subject: str, state: str, reason: str) -> None:
@@ -199,4 +228,11 @@ def _write_journal(connection: sa.Connection, subject: str, state: str, reason: 
 
 
 def _deployment_of(row: sa.Row[Any]) -> Deployment:
-    return Deployment(row.id, DeploymentSpec.model_validate(orjson.loads(row.spec)), row.state, row.note, row.created_ms)
+    try:
+        return Deployment(row.id, DeploymentSpec.model_validate(orjson.loads(row.spec)), row.state, row.note, row.created_ms)
+    except ValueError as error:
+        # Written by another version: one such row must not keep the others from trading.
+        spec = DeploymentSpec.model_construct(
+            account_id=row.account_id, symbol=row.symbol, timeframe="H1", strategy="unreadable", bar_set_id="", params={}
+        )
+        return Deployment(row.id, spec, "disarmed", f"this version cannot read it: {error}", row.created_ms)

@@ -29,7 +29,7 @@ from components.fx import book as b
 MARKET, STOP = int(OrderKind.MARKET), int(OrderKind.STOP)
 EXIT_STOP, EXIT_TARGET = int(ExitKind.STOP), int(ExitKind.TARGET)
 REFUSED = int(EventKind.REFUSED)
-NO_MARGIN, BOOK_FULL, INVALID_STOPS = int(Refusal.NO_MARGIN), int(Refusal.BOOK_FULL), int(Refusal.INVALID_STOPS)
+NO_MARGIN, BOOK_FULL, UNKNOWN_TICKET = int(Refusal.NO_MARGIN), int(Refusal.BOOK_FULL), int(Refusal.UNKNOWN_TICKET)
 AGAINST = 0
 
 
@@ -212,6 +212,9 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
             lots = positions[s, k, b.P_LOTS] if is_none(o[b.O_LOTS]) else min(o[b.O_LOTS], positions[s, k, b.P_LOTS])
             cost = costs[1] * lots
             n = close_part(t, s, k, price, lots, rate, o[b.O_EXIT], np.nan, o[b.O_TICKET], cost, account, positions, counts, specs, 0.0, events, n)
+        else:
+            # Its stop or target took the position at this very open: the close is answered, or whoever asked would wait for ever.
+            n = note(t, REFUSED, s, o[b.O_TICKET], side, 0.0, price, UNKNOWN_TICKET, o[b.O_REASON], np.nan, np.nan, events, n)
         remove_row(orders, counts, s, 1, j)
     # 2. Stops and targets inside the bar, of everything that was open from the bar's first price on.
     k = 0

@@ -112,7 +112,7 @@ class PaperBroker:
         count = apply_request(self._rows, row, *self.book, _MT5, self._events, 0)
         return self._event(self._events[count - 1], -1)
 
-    def match(self, symbol: str, time_ms: NDArray[np.int64], bid: Floats, ask: Floats, rate: float = 1.0) -> list[BrokerEvent]:
+    def match(self, symbol: str, time_ms: NDArray[np.int64], bid: Floats, ask: Floats, rate: Floats | float = 1.0) -> list[BrokerEvent]:
         """Let ticks of one symbol meet the book, in order.
 
         Parameters
@@ -121,8 +121,8 @@ class PaperBroker:
         time_ms : int64, shape (n,)
             Epoch milliseconds UTC.
         bid, ask : float64, shape (n,)
-        rate : float
-            Account units per unit of the symbol's profit currency.
+        rate : float or float64 array, shape (n,)
+            Account units per unit of the symbol's profit currency, known at each tick.
 
         Returns
         -------
@@ -137,7 +137,9 @@ class PaperBroker:
         spread = np.zeros((rows, symbols))
         spread[:, s] = np.asarray(ask) - bid
         days = np.array([(BrokerDay().day_of(int(time)) - _DAY_ZERO).days for time in time_ms], dtype=np.int64)
-        market = MarketArrays(price, price, price, price, spread, np.full((1, symbols), rate), days, np.empty(0, dtype=np.int64))
+        rates = np.ones((rows, symbols))
+        rates[:, s] = rate
+        market = MarketArrays(price, price, price, price, spread, rates, days, np.empty(0, dtype=np.int64))
         done: list[BrokerEvent] = []
         first = 0
         while first < rows:

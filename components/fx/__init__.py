@@ -1,6 +1,6 @@
 """The words of the platform: pure values and formulas, no input or output."""
 
-from components.fx.account import AccountSpec, MarginMode, conversion_rate, margin_required, profit_rate
+from components.fx.account import AccountSpec, MarginMode, conversion_rate, margin_required, profit_rate, rates_of_own_price
 from components.fx.bars import BAR_COLUMNS, PRICE_COLUMNS, validate_bars
 from components.fx.book import Action, EventKind, ExitKind, OrderKind, Refusal
 from components.fx.errors import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable
@@ -68,6 +68,7 @@ __all__ = [
     "max_drawdown",
     "profit_factor",
     "profit_rate",
+    "rates_of_own_price",
     "returns_of",
     "sharpe_ratio",
     "to_ms",

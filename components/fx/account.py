@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from components.fx.errors import BadInput
 from components.fx.instrument import Instrument
 
@@ -81,6 +84,35 @@ def conversion_rate(source: str, target: str, quotes: Mapping[str, float]) -> fl
 def profit_rate(spec: AccountSpec, instrument: Instrument, quotes: Mapping[str, float]) -> float:
     """Account units for one unit of the instrument's profit currency, from `quotes` as in `conversion_rate`."""
     return conversion_rate(instrument.profit_currency, spec.currency, quotes)
+
+
+def rates_of_own_price(spec_currency: str, instrument: Instrument, bid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Account units for one unit of the instrument's profit currency, from nothing but the instrument's own bid.
+
+    Parameters
+    ----------
+    spec_currency : str
+        The account's currency.
+    instrument : Instrument
+    bid : float64, shape (n,)
+
+    Returns
+    -------
+    float64, shape (n,)
+        Ones where profit arises in the account's currency, the inverse price where the account holds the base currency.
+
+    Raises
+    ------
+    BadInput
+        If a third pair would be needed.
+    """
+    if instrument.profit_currency == spec_currency:
+        return np.ones(len(bid))
+    if instrument.base_currency == spec_currency:
+        return 1.0 / np.asarray(bid, dtype=np.float64)
+    raise BadInput(
+        "symbol", f"{instrument.symbol} on a {spec_currency} account needs the price of a third pair, which a live session does not use yet"
+    )
 
 
 def margin_required(instrument: Instrument, lots: float, base_rate: float, leverage: float) -> float:

@@ -1,7 +1,7 @@
 """Sources, quality, bars from ticks, and datasets frozen by content; the catalogue is ``data_pipeline.db``."""
 
 from components.pipeline.calendar import Calendar
-from components.pipeline.collect import collect
+from components.pipeline.collect import collect, keep_bars
 from components.pipeline.dataset import build_dataset, split_rows
 from components.pipeline.quality import Gap, Quality, score_quality
 from components.pipeline.recipe import BarSet, Dataset, DatasetFrames, DatasetRecipe, TripleBarrierTarget, parse_payload
@@ -27,6 +27,7 @@ __all__ = [
     "collect",
     "fetch_bars",
     "frame_of_bars",
+    "keep_bars",
     "load_dataset",
     "parse_payload",
     "score_quality",

@@ -28,7 +28,7 @@ from components.fx import (
     Signal,
     SignalState,
     Tick,
-    conversion_rate,
+    rates_of_own_price,
 )
 from components.fx import book as b
 from components.terminal.market import TickPath
@@ -76,7 +76,7 @@ class SimulatedTerminal:
         self._by_ticket = {known.ticket: known for known in self._signals.values() if known.ticket is not None}
         self._reports = self.store.last_report()
         self._now_ms = 0
-        self._told: tuple[float, float] | None = None
+        self._must_reconcile = False
 
     def connect(self, path: TickPath) -> None:
         """Say hello, send what was left unsent, and reconcile, as after every start; the market stands where `path` goes on."""
@@ -136,20 +136,20 @@ class SimulatedTerminal:
         )  # fmt: skip
         known = {signal_id: item.state for signal_id, item in self._signals.items()} if reconcile else {}
         self.client.positions(snapshot, self._positions(), self._orders(), known, reconcile)
-        self._told = (self.broker.balance, self.broker.equity)
 
     def _lockstep(self, path: TickPath, start: int, end: int, *, is_open: bool, stop: threading.Event) -> None:
         if is_open:
-            if self._told != (self.broker.balance, self.broker.equity):
-                self.tell_book()
+            self.tell_book()
             self._post(path, start, start + 1, sync=True)
-            while self._watermark(start) < start + 1 and not stop.is_set():
-                continue
+            while self._watermark(start) < start + 1:
+                if stop.is_set():
+                    return
             self._execute(path, start, start + 1, self._fetch(int(path.time_ms[start])))
             start += 1
         if start < end:
             self._post(path, start, end)
             self._execute(path, start, end, [])
+        self._clear_up()
 
     def _free(self, path: TickPath, start: int, end: int, duration_s: float, stop: threading.Event) -> None:
         portions = max(1, min(10, round(duration_s / 0.1), end - start))
@@ -162,6 +162,7 @@ class SimulatedTerminal:
                 self._execute(path, last, last, taken)
             stop.wait(duration_s / portions)
         self.tell_book()
+        self._clear_up()
 
     def _watermark(self, start: int) -> int:
         return self.client.watermark(self.account_id, self.instrument.symbol, start + 1, 2_000) or 0
@@ -178,7 +179,8 @@ class SimulatedTerminal:
         taken: list[Signal] = []
         while True:
             self._leases += 1
-            page = self.client.pending(self.account_id, f"{self.account_id}-{self._leases}", _PAGE)
+            page, must_reconcile = self.client.pending(self.account_id, f"{self.account_id}-{self._leases}", _PAGE)
+            self._must_reconcile |= must_reconcile
             for signal in page:
                 if signal.id in self._signals:
                     continue
@@ -186,10 +188,18 @@ class SimulatedTerminal:
                     self.client.acknowledge(self.account_id, signal.id)
                 except Refused as refusal:
                     _LOG.warning("signal_not_executed", signal=signal.id, reason=refusal.message)
+                    self._must_reconcile |= refusal.code == "lease_lost"
                     continue
                 taken.append(signal)
             if len(page) < _PAGE:
                 return taken
+
+    def _clear_up(self) -> None:
+        """Reconcile once the platform has lost track of a signal; until then it would hold its place and block the strategy."""
+        if self._must_reconcile:
+            self._send_reports()
+            self.tell_book(reconcile=True)
+            self._must_reconcile = False
 
     def _execute(self, path: TickPath, start: int, end: int, signals: list[Signal]) -> None:
         """Apply signals, match ticks, keep the moment on disk, then report it."""
@@ -205,8 +215,9 @@ class SimulatedTerminal:
             self._applied(known, self.broker.apply(signal), changed, reports)
         if end > start:
             self._expire_orders(int(path.time_ms[end - 1]), changed, reports)
-            rate = conversion_rate(self.instrument.profit_currency, self.spec.currency, {self.instrument.symbol: float(path.bid[end - 1])})
-            for event in self.broker.match(self.instrument.symbol, path.time_ms[start:end], path.bid[start:end], path.ask[start:end], rate):
+            bid = path.bid[start:end]
+            rates = rates_of_own_price(self.spec.currency, self.instrument, bid)
+            for event in self.broker.match(self.instrument.symbol, path.time_ms[start:end], bid, path.ask[start:end], rates):
                 self._now_ms = int(path.time_ms[start + event.tick])
                 self._matched(event, changed, reports)
             self._now_ms = int(path.time_ms[end - 1])

@@ -14,10 +14,10 @@ from api_process import ACCOUNT, Api
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api_server import LARGEST_BODY_BYTES, ROUTES
+from api_server import ROUTES
 from components.base import now_ms
 from components.bridge import load_or_make_key, sign_request
-from components.bridge.openapi import Route
+from components.bridge.openapi import LARGEST_BODY_BYTES, Route
 
 T0 = 1_700_000_000_000
 TICK = {"symbol": "EURUSD", "time_ms": T0, "bid": 1.1, "ask": 1.1001, "seq": 1}
@@ -123,12 +123,12 @@ def test_a_body_that_is_no_good_object_is_refused(caller: Caller, row: Route, bo
 @pytest.mark.parametrize("row", POSTED, ids=named)
 def test_a_body_that_is_too_large_is_refused(shared_api: Api, row: Route) -> None:
     caller = Caller(shared_api)
-    body = b'{"account_id":"' + b"x" * LARGEST_BODY_BYTES + b'"}'
+    body = b'{"account_id":"' + b"x" * row.largest_body_bytes + b'"}'
     try:
         status, answer = caller.call("POST", GOOD[named(row)][0], body)
     except OSError:
         return  # The server may close before all was sent.
-    assert (status, answer["error"]["message"]) == (413, f"body: is larger than {LARGEST_BODY_BYTES} bytes")
+    assert (status, answer["error"]["message"]) == (413, f"body: is larger than {row.largest_body_bytes} bytes")
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

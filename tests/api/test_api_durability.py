@@ -112,11 +112,11 @@ def test_a_lease_survives_a_kill_and_the_same_lease_gives_the_same_signals(api: 
     client = api.client()
     client.hello(FACTS)
     issue(api, "k1", "k2", "k3")
-    first = client.pending(ACCOUNT, "lease-1", limit=2)
+    first = client.pending(ACCOUNT, "lease-1", limit=2).signals
     api.kill()
     api.start()
-    assert client.pending(ACCOUNT, "lease-1") == first == new_signals("k1", "k2")
-    assert [s.id for s in client.pending(ACCOUNT, "lease-2")] == ["k3"]
+    assert client.pending(ACCOUNT, "lease-1").signals == first == new_signals("k1", "k2")
+    assert [s.id for s in client.pending(ACCOUNT, "lease-2").signals] == ["k3"]
     assert client.acknowledge(ACCOUNT, "k1") is SignalState.ACKNOWLEDGED
 
 
@@ -148,7 +148,7 @@ def test_no_signal_is_executed_twice_while_the_api_is_killed_again_and_again(api
         turn = 0
         while not stop.is_set():
             turn += 1
-            for given in client.pending(ACCOUNT, f"lease-{turn}", limit=5):
+            for given in client.pending(ACCOUNT, f"lease-{turn}", limit=5).signals:
                 try:
                     client.acknowledge(ACCOUNT, given.id)
                 except PlatformError:

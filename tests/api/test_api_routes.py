@@ -17,7 +17,7 @@ from api_process import ACCOUNT, FACTS, Api, raw
 
 from api_server import ROUTES
 from components.base import ROOT, now_ms
-from components.bridge import ApiClient, Unsigned, WakeListener, answers, load_or_make_key, sign_request
+from components.bridge import ApiClient, Pending, Unsigned, WakeListener, answers, load_or_make_key, sign_request, wire
 from components.bridge.issue import issue_signals
 from components.fx import AccountSnapshot, BadInput, NotFound, Position, Refused, Report, Signal, SignalState, Tick, Unavailable
 
@@ -89,6 +89,50 @@ def test_ticks_are_stored_before_they_are_answered_and_keep_every_bit(shared_api
         client.call("GET", f"/api/v1/ticks/latest?account_id={ACCOUNT}&symbol=USDJPY")
 
 
+def test_a_tick_that_is_ahead_of_the_platforms_clock_is_refused_unless_the_market_is_replayed(api: Api) -> None:
+    client = api.client()
+    client.hello(replace(FACTS, market_clock="wall"))
+    ahead_ms = now_ms() + 3 * 3_600_000
+    ticks = [tick(1), Tick("EURUSD", now_ms() + 30_000, 1.1, 1.1001, 2), Tick("EURUSD", ahead_ms, 1.1, 1.1001, 3)]
+    with pytest.raises(BadInput, match=r"ticks\.2\.time_ms: .* s ahead of the platform's clock.*send times in UTC") as refusal:
+        client.post_ticks(ACCOUNT, ticks)
+    assert refusal.value.field == "ticks.2.time_ms"
+    assert api.ticks().count(ACCOUNT) == 0
+    with pytest.raises(BadInput) as refusal:
+        client.call("POST", "/api/v1/tick", {"account_id": ACCOUNT, **wire.tick_to_wire(ticks[2])})
+    assert refusal.value.field == "time_ms"
+    client.post_ticks(ACCOUNT, ticks[:2])
+    client.hello(FACTS)
+    client.post_ticks(ACCOUNT, ticks[2:])
+    client.hello(replace(FACTS, market_clock="wall"))
+    with pytest.raises(BadInput):
+        client.post_ticks(ACCOUNT, ticks[2:])
+    api.kill()
+    api.start()
+    with pytest.raises(BadInput):
+        client.post_ticks(ACCOUNT, ticks[2:])
+    assert api.ticks().count(ACCOUNT) == 3
+
+
+def test_a_terminal_that_knows_the_signals_of_years_can_reconcile(api: Api) -> None:
+    client = api.client()
+    client.hello(FACTS)
+    issue(api, *(signal(f"year-{number}") for number in range(6_000)))
+    mailbox = api.mailbox()
+    mailbox.lease_pending(ACCOUNT, "all", 6_000, lease_ms=-1)
+    mailbox.sweep()
+    assert mailbox.counts()[SignalState.UNKNOWN] == 6_000
+    known = {f"year-{number}": SignalState.FILLED for number in range(5_999)}
+    told = client.positions(SNAPSHOT, known_signals=known, reconcile=True)
+    assert told == {"resolved": dict.fromkeys(known, "filled") | {"year-5999": "expired"}, "differences": []}
+    started = time.monotonic()
+    old = known | {f"of-another-platform-{number:06d}": SignalState.PARTIALLY_FILLED for number in range(94_001)}
+    assert len(client.positions(SNAPSHOT, known_signals=old, reconcile=True)["differences"]) == 94_001
+    assert time.monotonic() - started < 15
+    with pytest.raises(BadInput, match=r"known_signals: .*100000"):
+        client.positions(SNAPSHOT, known_signals={**old, "one-more": SignalState.FILLED}, reconcile=True)
+
+
 def test_a_synchronous_post_waits_until_the_desk_has_processed_the_ticks(api: Api) -> None:
     client = api.client()
     client.hello(FACTS)
@@ -111,9 +155,9 @@ def test_a_synchronous_post_waits_until_the_desk_has_processed_the_ticks(api: Ap
 def test_a_signal_goes_out_and_its_life_comes_back(shared_api: Api) -> None:
     client = shared_api.client()
     issue(shared_api, signal("life-1", ticket=2**62))
-    (given,) = client.pending(ACCOUNT, "life-lease")
+    (given,) = client.pending(ACCOUNT, "life-lease").signals
     assert given == signal("life-1", ticket=2**62)
-    assert client.pending(ACCOUNT, "life-lease") == [given]
+    assert client.pending(ACCOUNT, "life-lease") == Pending([given], False)
     assert client.acknowledge(ACCOUNT, "life-1") is SignalState.ACKNOWLEDGED
     fill = Report("life-r1", ACCOUNT, "filled", T0, "EURUSD", "life-1", ticket=11, side=1, lots=0.1, price=1.1000000000000003)
     assert client.report(ACCOUNT, [fill]) == 1
@@ -150,11 +194,12 @@ def test_a_lease_that_ran_out_is_found_by_the_api_itself(api: Api) -> None:
         if mailbox.signal("lost-1").state is SignalState.UNKNOWN:
             break
         time.sleep(0.1)
-    assert client.call("GET", f"/api/v1/signals/pending?account_id={ACCOUNT}&lease_id=x")["reconcile"] is True
+    assert client.pending(ACCOUNT, "x") == Pending([], must_reconcile=True)
     with pytest.raises(Refused, match="do not execute it") as refusal:
         client.acknowledge(ACCOUNT, "lost-1")
     assert refusal.value.code == "lease_lost"
     assert client.positions(SNAPSHOT, reconcile=True)["resolved"] == {"lost-1": "expired"}
+    assert client.pending(ACCOUNT, "y").must_reconcile is False
 
 
 def test_requests_are_signed_and_the_code_is_in_a_header_too(shared_api: Api) -> None:
@@ -180,7 +225,7 @@ def test_a_replayed_request_is_refused(shared_api: Api) -> None:
 def test_a_client_whose_clock_drifts_sets_it_by_the_servers(shared_api: Api, drift_ms: int) -> None:
     client = shared_api.client()
     client.clock_offset_ms = drift_ms
-    assert client.pending(ACCOUNT, "drift") == []
+    assert client.pending(ACCOUNT, "drift").signals == []
     assert abs(client.clock_offset_ms) < 2_000
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from itertools import permutations
 
 import pytest
 from mailbox_parts import ACCOUNT, deliver, issue, order, position, reconcile, report, signal, snapshot, state
 
-from components.bridge import Mailbox
+from components.base import now_ms
+from components.bridge import REPORT_DUE_MS, Mailbox
 from components.fx import BadInput, ExitKind, NotFound, Refused, SignalState
 
 S = SignalState
@@ -230,6 +232,43 @@ def test_unknown_signals_leave_by_the_terminals_list_and_those_it_does_not_know_
     assert mailbox.signal("s4").message == "the terminal does not know it: it was never executed"
     assert mailbox.lease_pending(ACCOUNT, "new-lease") == []
     assert not mailbox.must_reconcile(ACCOUNT)
+
+
+def test_a_signal_that_the_terminal_still_means_to_report_counts_as_overdue_from_its_latest_word(mailbox: Mailbox) -> None:
+    deliver(mailbox, signal("s1"), signal("s2"))
+    mailbox.sweep(10**14)
+    for _ in range(2):
+        before_ms = now_ms()
+        time.sleep(0.01)
+        reconcile(mailbox, {"s1": S.ACKNOWLEDGED, "s2": S.ACKNOWLEDGED})
+        stored = mailbox.signal("s1")
+        assert stored.state is S.ACKNOWLEDGED
+        assert stored.acknowledged_ms is not None
+        assert stored.acknowledged_ms > before_ms
+        assert mailbox.sweep(before_ms + REPORT_DUE_MS).unknown == 0
+    assert mailbox.sweep(now_ms() + REPORT_DUE_MS + 1_000).unknown == 2
+
+
+@pytest.mark.parametrize("told", [S.REJECTED, S.EXPIRED, S.CANCELLED, S.FILLED], ids=lambda told: told.value)
+@pytest.mark.parametrize("by", ["report", "reconciliation"])
+@pytest.mark.parametrize("kept", [0, 1, 2], ids=["unknown", "acknowledged again", "unknown again"])
+def test_an_overdue_signal_ends_with_the_terminals_word_however_often_it_was_kept(mailbox: Mailbox, told: SignalState, by: str, kept: int) -> None:
+    deliver(mailbox, signal())
+    mailbox.sweep(10**14)
+    if kept:
+        reconcile(mailbox, {"s1": S.ACKNOWLEDGED})
+    if kept == 2:
+        mailbox.sweep(10**14)
+    assert state(mailbox) is (S.ACKNOWLEDGED if kept == 1 else S.UNKNOWN)
+    if by == "report":
+        mailbox.record_reports([report("r1", told.value)])
+    else:
+        assert reconcile(mailbox, {"s1": told}).resolved == {"s1": told}
+    assert state(mailbox) is told
+    assert not mailbox.must_reconcile(ACCOUNT)
+    assert mailbox.sweep(10**14).unknown == 0
+    reconcile(mailbox, {"s1": told})
+    assert state(mailbox) is told
 
 
 def test_a_position_of_a_signal_that_counted_as_never_executed_is_told_as_a_contradiction(mailbox: Mailbox) -> None:

@@ -47,6 +47,7 @@ class Live:
         self.home, self.root = home, root
         self.api_port, self.desk_port = free_port(), free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.symbol, self.costs = "EURUSD", None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -91,30 +92,60 @@ class Live:
                 process.kill()
 
 
-def deploy(live: Live, strategies: list[str], bars_replayed: int, model_id: str | None = None) -> tuple[dict[str, str], object]:
-    """An armed deployment of each strategy on an account of its own, and the ticks that their terminals will replay."""
-    from components.desk import DeploymentSpec, DeskStore
-    from components.fx import Timeframe, instrument, to_ms
-    from components.pipeline import PipelineStore, collect
-    from components.terminal import ticks_of_bars
+def bars_of(live: Live, symbol: str):  # type: ignore[no-untyped-def]
+    """The sample's bars; for another symbol than EURUSD they are synthetic: the same shape at a hundred times the price, three digits."""
+    from components.fx import Timeframe
+    from components.pipeline import PipelineStore, collect, keep_bars
 
     bar_set = collect(live.home, "sample", "EURUSD", "H1")
-    bars = PipelineStore.open(live.home).load_bars(bar_set.id).iloc[-bars_replayed:]
+    store = PipelineStore.open(live.home)
+    bars = store.load_bars(bar_set.id)
+    store.close()
+    if symbol == "EURUSD":
+        return bar_set, bars
+    scaled = bars.copy()
+    for name in ("open", "high", "low", "close"):
+        scaled[name] = (bars[name] * 100).round(3)
+    return keep_bars(live.home, "synthetic", symbol, Timeframe.H1, scaled, 100.0, {}), scaled
+
+
+def deploy(  # type: ignore[no-untyped-def]
+    live: Live,
+    strategies: list[str],
+    bars_replayed: int,
+    model_id: str | None = None,
+    symbol: str = "EURUSD",
+    costs=None,
+    risk_fraction: float = 0.01,
+):
+    """An armed deployment of each strategy on an account of its own, and the ticks that their terminals will replay."""
+    from components.desk import DeploymentSpec, DeskStore
+    from components.execution import Costs
+    from components.fx import Timeframe, instrument, to_ms
+    from components.risk import Limits, Sizing
+    from components.terminal import ticks_of_bars
+
+    live.symbol, live.costs = symbol, costs or Costs()
+    bar_set, bars = bars_of(live, symbol)
+    bars = bars.iloc[-bars_replayed:]
     store = DeskStore.open(live.home)
     ids = {}
     for name in strategies:
         spec = DeploymentSpec(
             account_id=f"sim-{name}",
-            symbol="EURUSD",
+            symbol=symbol,
             strategy=name,
             params=PARAMS[name],
+            sizing=Sizing(risk_fraction=risk_fraction),
+            limits=Limits(max_risk_fraction=2 * risk_fraction),
+            costs=live.costs,
             bar_set_id=bar_set.id,
             history_until_ms=to_ms(bars.index[0]),
             model_id=model_id if name == "model_edge" else None,
         )
         ids[name] = store.arm(store.create(spec).id).id
     store.close()
-    return ids, ticks_of_bars(bars, instrument("EURUSD"), Timeframe.H1, spread_points=10.0, step_points=10.0)
+    return ids, ticks_of_bars(bars, instrument(symbol), Timeframe.H1, spread_points=10.0, step_points=10.0)
 
 
 def terminal_of(live: Live, name: str, retry_for_s: float = 60.0):  # type: ignore[no-untyped-def]
@@ -123,7 +154,7 @@ def terminal_of(live: Live, name: str, retry_for_s: float = 60.0):  # type: igno
     from components.terminal import SimulatedTerminal
 
     client = ApiClient(live.url, load_or_make_key(live.home), retry_for_s)
-    return SimulatedTerminal(live.home, client, f"sim-{name}", AccountSpec(), instrument("EURUSD"))
+    return SimulatedTerminal(live.home, client, f"sim-{name}", AccountSpec(), instrument(live.symbol), live.costs)
 
 
 def replay_all(live: Live, strategies: list[str], path: object, stop: threading.Event | None = None) -> None:
@@ -155,7 +186,8 @@ def main(home: Path, bars_replayed: int) -> None:
     home.mkdir(parents=True)
     live = Live(home)
     names = ["sma_cross"]
-    ids, path = deploy(live, names, bars_replayed)
+    # A twentieth of the equity at risk, so that a small error of the equity is not rounded away with the lots.
+    ids, path = deploy(live, names, bars_replayed, risk_fraction=0.05)
     live.start("api")
     live.start("desk")
     try:

@@ -21,7 +21,7 @@ FAULTS = {
     "sized from the balance instead of the equity": (
         MIRROR,
         "book.account[b.A_EQUITY] = snapshot.equity",
-        "book.account[b.A_EQUITY] = snapshot.balance * 0.9",
+        "book.account[b.A_EQUITY] = snapshot.balance",
     ),
     "decides on the bar before": (SESSION, "len(bars) - 1, 0, decisions", "len(bars) - 2, 0, decisions"),
     "forgets the open positions": (MIRROR, "row = _next_row(book, 0)", "continue\n        row = _next_row(book, 0)"),
@@ -33,6 +33,7 @@ FAULTS = {
         "        if self._was_issued(bar_ms):",
         "        if self._was_issued(bar_ms) or bar_ms // 3_600_000 % 20 == 0:",
     ),
+    "counts a bar's ticks wrongly": (SESSION, "            first = edge + 1\n", "            first = edge + 2\n"),
     "executes a tick late": (
         TERMINAL,
         "self._execute(path, start, start + 1, self._fetch(int(path.time_ms[start])))",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.bridge import Mailbox, TerminalFacts, TickStore
+from components.bridge import Mailbox, StoredSignal, SymbolFacts, TerminalFacts, TickStore
 from components.desk import Deployment, DeploymentSpec, DeskStore, Session, TradingState
-from components.fx import AccountSnapshot, BadInput, NotFound, SignalState, Tick, Timeframe, instrument, to_ms
-from components.pipeline import PipelineStore, collect
+from components.fx import AccountSnapshot, BadInput, NotFound, Report, SignalState, Tick, Timeframe, instrument, to_ms
+from components.pipeline import PipelineStore, bars_from_ticks, collect
 from components.terminal import TickPath, ticks_of_bars
 
 ACCOUNT = "sim-1"
@@ -28,7 +29,8 @@ class Room:
         self.bars = pipeline.load_bars(self.bar_set.id).iloc[-60:]
         pipeline.close()
         self.desk, self.mailbox, self.ticks = DeskStore.open(home), Mailbox.open(home), TickStore.open(home)
-        self.mailbox.hello(TerminalFacts(ACCOUNT, "USD", 30.0, margin_mode, is_demo, "replay"))
+        eurusd = SymbolFacts("EURUSD", "EURUSD.raw", 5, 100_000.0, 0.01, 0.01, 100.0)
+        self.mailbox.hello(TerminalFacts(ACCOUNT, "USD", 30.0, margin_mode, is_demo, "replay", symbols=(eurusd,)))
         self.mailbox.record_positions(AccountSnapshot(ACCOUNT, 1, "USD", 10_000.0, 10_000.0, 0.0, 30.0, margin_mode), [], [], {})
         self.path: TickPath = ticks_of_bars(self.bars, instrument("EURUSD"), Timeframe.H1, spread_points=10.0, step_points=50.0)
         self.fed = 0
@@ -43,18 +45,28 @@ class Room:
 
     def feed(self, bars: int, *sessions: Session) -> None:
         """Bring the ticks of the next bars one bar at a time, as a live market does."""
-        start = self.fed
-        for k in range(start, start + bars):
+        for k in range(self.fed, self.fed + bars):
             # Up to the first tick of the next bar, which closes this one.
-            first = int(self.path.starts[k]) + (1 if k else 0)
-            last = int(self.path.starts[k + 1]) + 1
-            self.ticks.append(
-                ACCOUNT,
-                [Tick("EURUSD", int(self.path.time_ms[i]), float(self.path.bid[i]), float(self.path.ask[i]), i + 1) for i in range(first, last)],
-            )
-            for session in sessions:
-                session.catch_up()
-        self.fed = start + bars
+            self.feed_ticks(int(self.path.starts[k]) + (1 if k else 0), int(self.path.starts[k + 1]) + 1, *sessions)
+        self.fed += bars
+
+    def feed_ticks(self, first: int, last: int, *sessions: Session) -> None:
+        """Bring ticks by their index in the path."""
+        path = self.path
+        self.ticks.append(ACCOUNT, [Tick("EURUSD", int(path.time_ms[i]), float(path.bid[i]), float(path.ask[i]), i + 1) for i in range(first, last)])
+        for session in sessions:
+            session.catch_up()
+
+    def open_first(self, session: Session) -> StoredSignal:
+        """Let the first entry be filled, as a terminal reports it."""
+        while not (pending := self.mailbox.signals(limit=1)):
+            self.feed(1, session)
+        signal = pending[0].signal
+        self.mailbox.lease_pending(ACCOUNT, "first")
+        self.mailbox.acknowledge(signal.id, ACCOUNT)
+        filled = {"side": signal.side, "lots": signal.lots, "price": 1.23, "position_ticket": 1}
+        self.mailbox.record_reports([Report("filled-1", ACCOUNT, "filled", 1, "EURUSD", signal.id, 1, **filled)])
+        return pending[0]
 
     def states(self) -> set[SignalState]:
         return {stored.state for stored in self.mailbox.signals(limit=1000)}
@@ -110,10 +122,126 @@ def test_halt_takes_back_what_nobody_has_fetched_and_issues_nothing_more(room: R
     assert len(room.mailbox.signals(limit=1000)) > before
 
 
-def test_reducing_issues_no_entry(room: Room) -> None:
+def test_reducing_takes_back_an_unfetched_entry_and_issues_no_new_one(room: Room) -> None:
+    session = room.session(room.deploy())
+    room.feed(12, session)
+    assert room.states() == {SignalState.PENDING}
     room.desk.reduce("news ahead")
-    room.feed(25, room.session(room.deploy()))
-    assert room.mailbox.signals(limit=100) == []
+    assert room.states() == {SignalState.CANCELLED}
+    before = len(room.mailbox.signals(limit=1000))
+    room.feed(25, session)
+    assert len(room.mailbox.signals(limit=1000)) == before
+
+
+def test_reducing_still_closes_an_open_position(room: Room) -> None:
+    session = room.session(room.deploy())
+    opener = room.open_first(session)
+    room.desk.reduce("news ahead")
+    room.feed(25, session)
+    actions = [stored.signal.action for stored in room.mailbox.signals(limit=1000)]
+    assert actions == ["close", "open"]
+    assert room.mailbox.signals(limit=1)[0].signal.ticket == 1
+    assert opener.signal.action == "open"
+
+
+@pytest.mark.parametrize("switch", ["halt", "reduce", "disarm"])
+def test_every_switch_cancels_working_entries(room: Room, switch: str) -> None:
+    deployment = room.deploy(strategy="pullback", params={"trend": 12, "rsi_period": 2, "rsi_low": 49.0, "leave_on_turn": False})
+    session = room.session(deployment)
+    while not (pending := room.mailbox.signals(limit=1)):
+        room.feed(1, session)
+    signal = pending[0].signal
+    room.mailbox.lease_pending(ACCOUNT, "lease")
+    room.mailbox.acknowledge(signal.id, ACCOUNT)
+    room.mailbox.record_reports(
+        [Report("r1", ACCOUNT, "placed", 1, "EURUSD", signal.id, 1, side=signal.side, lots=signal.lots, price=signal.entry_price)]
+    )
+    if switch == "disarm":
+        room.desk.disarm(deployment.id, "enough")
+    else:
+        getattr(room.desk, switch)("enough")
+    cancel = room.mailbox.signals(limit=1)[0]
+    assert (cancel.signal.action, cancel.signal.ticket, cancel.state) == ("cancel", 1, SignalState.PENDING)
+    assert len(cancel.signal.id) <= 26
+    assert [s.id for s in room.mailbox.lease_pending(ACCOUNT, "another")] == [cancel.signal.id]
+
+
+def test_a_halt_between_decision_and_issue_lets_nothing_out(room: Room) -> None:
+    session = room.session(room.deploy())
+    decide = session.strategy.decide
+
+    def halt_meanwhile(*args: Any) -> Any:
+        room.desk.halt("in the middle of a decision")
+        return decide(*args)
+
+    session.strategy = replace(session.strategy, decide=halt_meanwhile)
+    room.feed(1, session)
+    while room.desk.bars(session.deployment.id)[-1].outcome == "decided" and room.fed < 20:
+        room.desk.resume()
+        room.feed(1, session)
+    assert SignalState.PENDING not in room.states()
+
+
+def test_a_signal_that_nobody_can_account_for_is_named_while_it_blocks(room: Room) -> None:
+    deployment = room.deploy()
+    session = room.session(deployment)
+    while not (pending := room.mailbox.signals(limit=1)):
+        room.feed(1, session)
+    room.mailbox.lease_pending(ACCOUNT, "lost", lease_ms=0)
+    room.mailbox.sweep(pending[0].issued_ms + 10**6)
+    assert room.states() == {SignalState.UNKNOWN}
+    room.feed(2, session)
+    assert "unknown until the terminal reconciles" in room.desk.bars(deployment.id)[-1].note
+
+
+def test_sizes_follow_what_the_broker_says_a_lot_is(room: Room) -> None:
+    facts = room.mailbox.terminal(ACCOUNT).facts
+    room.mailbox.hello(replace(facts, symbols=(replace(facts.symbols[0], contract_size=1_000.0, lot_step=0.1, lot_min=0.1),)))
+    session = room.session(room.deploy())
+    while not (pending := room.mailbox.signals(limit=1)):
+        room.feed(1, session)
+    lots = pending[0].signal.lots
+    assert lots > 5.0, "a lot of a thousand units needs a hundred times as many lots"
+    assert lots * 10 == pytest.approx(round(lots * 10))
+
+
+def test_without_the_brokers_facts_nothing_is_issued(room: Room) -> None:
+    room.mailbox.hello(replace(room.mailbox.terminal(ACCOUNT).facts, symbols=()))
+    deployment = room.deploy()
+    room.feed(12, room.session(deployment))
+    assert room.mailbox.signals(limit=10) == []
+    assert "has not told what EURUSD is" in room.desk.bars(deployment.id)[-1].note
+
+
+def test_history_of_another_symbol_or_timeframe_is_refused(room: Room) -> None:
+    with pytest.raises(BadInput, match="holds EURUSD H1"):
+        room.deploy(timeframe="M15")
+    with pytest.raises(BadInput, match="holds EURUSD H1"):
+        room.deploy(symbol="USDJPY")
+
+
+def test_too_little_history_is_refused_bar_by_bar_with_the_number_that_is_needed(room: Room) -> None:
+    deployment = room.deploy(anchor_ms=to_ms(room.bars.index[0]) - 10 * 3_600_000)
+    room.feed(5, room.session(deployment))
+    assert room.mailbox.signals(limit=10) == []
+    assert "needs" in room.desk.bars(deployment.id)[-1].note
+
+
+def test_a_first_bar_of_which_the_beginning_was_not_seen_is_not_decided(room: Room) -> None:
+    deployment = room.deploy()
+    session = room.session(deployment)
+    room.feed_ticks(int(room.path.starts[1]) // 2, int(room.path.starts[1]) + 1, session)
+    assert room.desk.bars(deployment.id)[0].outcome == "partial"
+
+
+def test_an_unreadable_deployment_keeps_none_of_the_others_from_trading(room: Room) -> None:
+    good, bad = room.deploy(), room.deploy()
+    with room.desk.database.write() as connection:
+        connection.exec_driver_sql('UPDATE deployments SET spec = \'{"of": "another version"}\' WHERE id = ?', (bad.id,))
+    found = {item.id: item for item in room.desk.deployments()}
+    assert found[good.id].state == "armed"
+    assert found[bad.id].state == "disarmed"
+    assert "cannot read it" in found[bad.id].note
 
 
 def test_a_disarmed_deployment_only_watches(room: Room) -> None:
@@ -174,14 +302,20 @@ def test_bars_that_are_found_too_late_are_recorded_as_stale(room: Room) -> None:
     assert outcomes[-1] == "decided"
 
 
-def test_a_restarted_session_sees_the_same_bars(room: Room) -> None:
+def test_a_session_that_restarts_inside_a_bar_sees_the_same_bars(room: Room) -> None:
     deployment = room.deploy()
     room.feed(15, room.session(deployment))
-    room.feed(15, room.session(deployment))
-    bars = room.desk.bars(deployment.id)
-    expected = room.bars.iloc[:30]
-    assert [bar.close for bar in bars] == pytest.approx(expected["close"].tolist(), abs=1e-9)
-    assert [bar.high for bar in bars] == pytest.approx(expected["high"].tolist(), abs=1e-9)
+    start, end = int(room.path.starts[15]) + 1, int(room.path.starts[16]) + 1
+    middle = (start + end) // 2
+    room.feed_ticks(start, middle, room.session(deployment))
+    room.feed_ticks(middle, end, room.session(deployment))
+    room.fed = 16
+    room.feed(10, room.session(deployment))
+    seen = room.desk.bars(deployment.id)
+    path, last = room.path, int(room.path.starts[26])
+    built = bars_from_ticks(path.time_ms[:last], path.bid[:last], path.ask[:last], Timeframe.H1, 1e-5, include_forming=True)
+    for name in ("open", "high", "low", "close", "volume", "spread_points"):
+        assert [getattr(bar, name) for bar in seen] == pytest.approx(built[name].tolist(), abs=1e-9), name
 
 
 def test_a_deployment_with_an_unknown_strategy_parameter_or_model_is_refused(room: Room) -> None:

@@ -32,15 +32,15 @@ def live(home: Path) -> Iterator[Live]:
 @pytest.mark.slow
 def test_a_free_running_session_trades_and_both_books_agree(live: Live) -> None:
     compile_all()
-    ids, path = deploy(live, ["sma_cross"], 120)
+    ids, path = deploy(live, ["sma_cross"], 50)
     live.start("api")
     live.start("desk")
     live.wait_ready()
     terminal = terminal_of(live, "sma_cross")
     terminal.connect(path)
-    assert terminal.replay(path, threading.Event(), bars_per_s=8.0)
+    assert terminal.replay(path, threading.Event(), bars_per_s=2.5)
     report = twin_replay(live.home, ids["sma_cross"])
-    assert report.fills_live >= 4
+    assert report.fills_live >= 2
     mailbox = Mailbox.open(live.home)
     assert {p.ticket for p in mailbox.positions(ACCOUNT)} == {int(p[0]) for p in terminal.broker.positions("EURUSD")}
     assert not {s.state for s in mailbox.signals(limit=1000)} & {SignalState.UNKNOWN, SignalState.LEASED, SignalState.ACKNOWLEDGED}
@@ -106,3 +106,38 @@ def test_the_paper_broker_refuses_what_it_cannot_simulate() -> None:
         PaperBroker(AccountSpec(margin_mode="netting"), [EURUSD])
     with pytest.raises(BadInput, match="GBPUSD"):
         PaperBroker(AccountSpec(), [EURUSD]).apply(Signal("a", "x", "y", "open", "GBPUSD", 1, lots=0.1))
+
+
+@pytest.mark.slow
+def test_a_signal_that_was_lost_on_the_way_is_reconciled_while_the_terminal_runs(live: Live) -> None:
+    _, path = deploy(live, ["sma_cross"], 40)
+    live.start("api")
+    live.start("desk")
+    live.wait_ready()
+    terminal = terminal_of(live, "sma_cross")
+    terminal.connect(path)
+    mailbox = Mailbox.open(live.home)
+    lost = Signal("lost", ACCOUNT, "person", "open", "EURUSD", 1, lots=0.1)
+    issue_signals(mailbox, [lost], {"by": "a test"})
+    assert mailbox.lease_pending(ACCOUNT, "a lease of nobody", lease_ms=0)
+    mailbox.sweep(lost.created_ms + 10**13)
+    assert mailbox.signal("lost").state is SignalState.UNKNOWN
+    assert terminal.replay(path, threading.Event())
+    assert mailbox.signal("lost").state is SignalState.EXPIRED
+    assert not mailbox.must_reconcile(ACCOUNT)
+    mailbox.close()
+
+
+@pytest.mark.slow
+def test_a_stop_while_it_waits_for_the_desk_plays_nothing_of_the_undecided_bar(live: Live) -> None:
+    _, path = deploy(live, ["sma_cross"], 5)
+    live.start("api")
+    live.start("desk")
+    live.wait_ready()
+    live.kill("desk")
+    terminal = terminal_of(live, "sma_cross")
+    terminal.connect(path)
+    stop = threading.Event()
+    threading.Timer(1.0, stop.set).start()
+    assert not terminal.replay(path, stop)
+    assert terminal.next_tick == 0
