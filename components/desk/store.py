@@ -16,7 +16,8 @@ from components.bridge import Mailbox
 from components.bridge.issue import issue_signals
 from components.desk.mirror import cancellations_of
 from components.desk.records import DecidedBar, Deployment, DeploymentSpec, StateChange, TradingState
-from components.fx import BadInput, NotFound, Timeframe, instrument
+from components.fx import BadInput, NotFound, Refused, Timeframe, instrument
+from components.models import ModelStore
 from components.pipeline import PipelineStore
 from components.strategy import strategy
 
@@ -94,6 +95,7 @@ class DeskStore:
         if chosen.needs_model and not spec.model_id:
             raise BadInput("model_id", f"strategy {spec.strategy!r} trades a model's probabilities; name a model")
         self._check_history(spec)
+        self._check_model(spec)
         spec = spec.model_copy(update={"params": params.model_dump(), "timeframe": spec.timeframe.upper()})
         deployment = Deployment("d" + secrets.token_hex(4), spec, "disarmed", "", now_ms())
         row = {
@@ -108,6 +110,18 @@ class DeskStore:
             _write_journal(connection, deployment.id, "created", "")
         return deployment
 
+    def archive(self, deployment_id: str) -> None:
+        """Put a disarmed deployment away; its journals stay.
+
+        Raises
+        ------
+        Refused
+            ``still_armed`` if it may still trade.
+        """
+        if self.deployment(deployment_id).state == "armed":
+            raise Refused("still_armed", f"deployment {deployment_id} is armed; disarm it before it is archived")
+        self._set_state(deployment_id, "archived", "")
+
     def _check_history(self, spec: DeploymentSpec) -> None:
         store = PipelineStore.open(self.database.path.parent)
         try:
@@ -119,10 +133,24 @@ class DeskStore:
                 "bar_set_id", f"{bars.id} holds {bars.symbol} {bars.timeframe}, the deployment trades {spec.symbol} {spec.timeframe.upper()}"
             )
 
+    def _check_model(self, spec: DeploymentSpec) -> None:
+        if spec.model_id is None:
+            return
+        store = ModelStore.open(self.database.path.parent)
+        try:
+            model = store.get(spec.model_id)
+        finally:
+            store.close()
+        if (model.symbol, model.timeframe) != (spec.symbol, spec.timeframe.upper()):
+            raise BadInput(
+                "model_id", f"{model.id} was trained on {model.symbol} {model.timeframe}, the deployment trades {spec.symbol} {spec.timeframe}"
+            )
+
     def deployments(self) -> list[Deployment]:
-        """Every deployment, oldest first; one that this version cannot read stands there disarmed, with the reason."""
+        """Every deployment that is not archived, oldest first; one that this version cannot read stands there disarmed, with the reason."""
         with self.database.read() as connection:
-            return [_deployment_of(row) for row in connection.execute(_deployments.select().order_by(_deployments.c.created_ms, _deployments.c.id))]
+            query = _deployments.select().where(_deployments.c.state != "archived").order_by(_deployments.c.created_ms, _deployments.c.id)
+            return [_deployment_of(row) for row in connection.execute(query)]
 
     def armed_ids(self) -> set[str]:
         """Ids of the deployments that are armed."""

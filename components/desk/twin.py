@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -239,12 +240,20 @@ def _live_fills(mailbox: Mailbox, deployment: Deployment) -> list[Row]:
 
 
 def _compare(what: str, twin: list[Row], live: list[Row]) -> tuple[int, list[Difference]]:
-    """Rows in order, one to one; profits may differ by the last bits of a sum."""
-    pairs = list(zip(twin, live, strict=False))
-    differences = [Difference(what, a, c) for a, c in pairs if a != c]
-    differences += [Difference(what, row, None) for row in twin[len(pairs) :]]
-    differences += [Difference(what, None, row) for row in live[len(pairs) :]]
-    return sum(a == c for a, c in pairs), differences
+    """Rows in order, one to one; where one side lacks a row, the rows behind it are still held against their own counterparts."""
+    if twin == live:
+        return len(twin), []
+    differences: list[Difference] = []
+    equal = 0
+    for tag, a, end, c, d in SequenceMatcher(None, twin, live, autojunk=False).get_opcodes():
+        if tag == "equal":
+            equal += end - a
+            continue
+        paired = min(end - a, d - c)
+        differences += [Difference(what, twin[a + i], live[c + i]) for i in range(paired)]
+        differences += [Difference(what, row, None) for row in twin[a + paired : end]]
+        differences += [Difference(what, None, row) for row in live[c + paired : d]]
+    return equal, differences
 
 
 def _row(*values: Any) -> Row:

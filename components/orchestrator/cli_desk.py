@@ -64,6 +64,16 @@ def disarm_deployment(id: str, as_json: AsJson = False) -> None:
     _set_armed(id, False, as_json)
 
 
+@deploy.command("archive")
+def archive_deployment(id: str, as_json: AsJson = False) -> None:
+    """Put a disarmed deployment away: it is listed no more, its journals stay."""
+    from components.desk import DeskStore
+
+    store = DeskStore.open(home())
+    store.archive(id)
+    answer_one(store.deployment(id), as_json)
+
+
 def _set_armed(id: str, armed: bool, as_json: bool) -> None:
     from components.desk import DeskStore
 

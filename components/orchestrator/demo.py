@@ -126,7 +126,7 @@ def demo_accounts(settings: Settings) -> list[str]:
         raise NotFound("there are no demo deployments; sequence first-data makes them")
     if all(_Replay(settings, deployment, Pace(), threading.Event(), lambda *_: None).state().is_over for deployment in newest):
         newest = _begin_round(settings.home, newest)
-    return [deployment.account_id for deployment in newest]
+    return list(dict.fromkeys(deployment.account_id for deployment in newest))
 
 
 class _Replay:
@@ -199,19 +199,32 @@ def _deployment_of(home: Path, account_id: str) -> Deployment:
         store.close()
     if not found:
         raise NotFound(f"account {account_id!r} has no deployment; sequence deploy create makes one")
-    if len({(deployment.symbol, deployment.spec.bar_set_id, deployment.spec.history_until_ms) for deployment in found}) > 1:
-        raise Refused("several_replays", f"the deployments of account {account_id!r} differ in symbol or history; a simulated terminal replays one")
-    return found[-1]
+    played = _played(found)
+    if len({(deployment.symbol, deployment.spec.bar_set_id, deployment.spec.history_until_ms) for deployment in played}) > 1:
+        raise Refused(
+            "several_replays",
+            f"the armed deployments of account {account_id!r} differ in symbol or history and a simulated terminal replays one; disarm the others",
+        )
+    return played[0]
+
+
+def _played(found: Sequence[Deployment]) -> list[Deployment]:
+    """Those deployments of one account that its terminal plays for: the armed ones, or the account's first where none is armed."""
+    return [deployment for deployment in found if deployment.state == "armed"] or list(found[:1])
 
 
 def _newest_round(home: Path) -> list[Deployment]:
     store = DeskStore.open(home)
     try:
-        rounds = [(_round_of(deployment.account_id), deployment) for deployment in store.deployments()]
+        found = [deployment for deployment in store.deployments() if _round_of(deployment.account_id) > 0]
     finally:
         store.close()
-    last = max((number for number, _ in rounds), default=0)
-    return [deployment for number, deployment in rounds if number == last and last > 0]
+    last = max((_round_of(deployment.account_id) for deployment in found), default=0)
+    accounts: dict[str, list[Deployment]] = {}
+    for deployment in found:
+        if _round_of(deployment.account_id) == last:
+            accounts.setdefault(deployment.account_id, []).append(deployment)
+    return [deployment for of_account in accounts.values() for deployment in _played(of_account)]
 
 
 def _begin_round(home: Path, over: Sequence[Deployment]) -> list[Deployment]:

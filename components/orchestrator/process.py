@@ -19,6 +19,7 @@ RESTART_AFTER_S = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 STEADY_S = 15.0
 OVERDUE_S = 3.0
 LOG_BYTES = 20_000_000
+FINAL_CODES = (2, 3, 4)  # wrong input, not found, refused: the same start would end the same way
 Health = Callable[[], bool]
 
 
@@ -28,7 +29,8 @@ class ProcessSpec:
 
     `is_healthy` asks the process itself and may take a second; without it, a process that runs is healthy. One that runs without having
     been healthy for `patience_s` is ended and started again. `restart` is ``always``, ``until_done`` (exit code 0 is its end) or
-    ``if_killed`` (only when a signal ended it). With `on_console` the process writes where the supervisor writes instead of into its log.
+    ``if_killed`` (only when a signal ended it); whatever it is, a process that ends with one of `FINAL_CODES` has failed and stays so.
+    With `on_console` the process writes where the supervisor writes instead of into its log.
     """
 
     name: str
@@ -169,8 +171,9 @@ class KeptProcess:
         )
         if self.spec.restart != "always" and code == 0:
             self.state = "finished"
-        elif self.spec.restart == "if_killed" and code > 0:
+        elif code in FINAL_CODES or (self.spec.restart == "if_killed" and code > 0):
             self.state = "failed"
+            return f"{self.last_exit}; it is not started again"
         else:
             return self._wait_after(self.last_exit, now)
         return self.last_exit

@@ -115,7 +115,7 @@ class _Script:
         self.loading = loading
         self.demo = demo
         self.say = say
-        self.steps = iter((self._serving, self._load, self._loaded, self._trade))
+        self.steps = iter((self._serving, self._load, self._loaded, self._trade, self._traded))
         self.step: Callable[[], bool] | None = next(self.steps)
 
     def play(self, stop: threading.Event) -> None:
@@ -161,6 +161,12 @@ class _Script:
             self.say("No terminal is connected; start again with --demo for the simulated one.")
         self.say("Next: open the dashboard, or ask in another shell: .venv/bin/sequence status. Ctrl-C stops everything.")
         return True
+
+    def _traded(self) -> bool:
+        if self.demo and self.supervisor.state_of("terminal") == "finished":
+            self.say("The replay is over; start with --demo for a new round.")
+            return True
+        return not self.demo
 
 
 def _migrate(home: Path, say: Say) -> None:

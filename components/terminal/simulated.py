@@ -79,7 +79,14 @@ class SimulatedTerminal:
         self._must_reconcile = False
 
     def connect(self, path: TickPath) -> None:
-        """Say hello, send what was left unsent, and reconcile, as after every start; the market stands where `path` goes on."""
+        """Say hello, send what was left unsent, and reconcile, as after every start; the market stands where `path` goes on.
+
+        Raises
+        ------
+        Refused
+            ``terminal_running`` if another process plays this account.
+        """
+        self.store.claim()
         self._now_ms = int(path.time_ms[min(self.next_tick, len(path.time_ms) - 1)])
         item = self.instrument
         symbol = SymbolFacts(item.symbol, item.broker_symbol, item.digits, item.contract_size, item.lot_step, item.lot_min, item.lot_max)

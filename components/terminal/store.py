@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import sqlalchemy as sa
 
 from components.base import Database, create_all
-from components.fx import Report, Signal, SignalState
+from components.fx import Refused, Report, Signal, SignalState
 
 _tables = sa.MetaData()
 _state = sa.Table(
@@ -53,15 +54,36 @@ class TerminalStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._lock: TextIO | None = None
 
     @classmethod
     def open(cls, home: Path, account_id: str) -> TerminalStore:
         """The memory of one account's terminal, under ``terminals/`` in the folder `home`."""
         return cls(Database(home / "terminals" / f"{account_id}.db", (create_all(_tables),)))
 
+    def claim(self) -> None:
+        """Be the only process that plays this account, until this process ends.
+
+        Raises
+        ------
+        Refused
+            ``terminal_running`` if another process plays it.
+        """
+        if self._lock is None:
+            self._lock = self.database.path.with_suffix(".lock").open("a")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._lock.close()
+                self._lock = None
+                raise Refused("terminal_running", f"another terminal plays account {self.database.path.stem}; stop it first") from None
+
     def close(self) -> None:
-        """Close every connection of this process."""
+        """Close every connection of this process and give the account free."""
         self.database.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def load(self) -> tuple[bytes | None, int, int]:
         """The broker's book (None before the first save), the next tick's index, and the number of leases used."""

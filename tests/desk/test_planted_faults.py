@@ -33,7 +33,11 @@ FAULTS = {
         "        if self._was_issued(bar_ms):",
         "        if self._was_issued(bar_ms) or bar_ms // 3_600_000 % 20 == 0:",
     ),
-    "counts a bar's ticks wrongly": (SESSION, "            first = edge + 1\n", "            first = edge + 2\n"),
+    "loses a tick of every portion": (
+        SESSION,
+        "            self._builder.add(time_ms, bid, ask)\n",
+        "            self._builder.add(time_ms[:-1], bid[:-1], ask[:-1])\n",
+    ),
     "executes a tick late": (
         TERMINAL,
         "self._execute(path, start, start + 1, self._fetch(int(path.time_ms[start])))",

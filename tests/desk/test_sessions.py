@@ -11,7 +11,7 @@ import pytest
 
 from components.bridge import Mailbox, StoredSignal, SymbolFacts, TerminalFacts, TickStore
 from components.desk import Deployment, DeploymentSpec, DeskStore, Session, TradingState
-from components.fx import AccountSnapshot, BadInput, NotFound, Report, SignalState, Tick, Timeframe, instrument, to_ms
+from components.fx import AccountSnapshot, BadInput, NotFound, Refused, Report, SignalState, Tick, Timeframe, instrument, to_ms
 from components.pipeline import PipelineStore, bars_from_ticks, collect
 from components.terminal import TickPath, ticks_of_bars
 
@@ -333,3 +333,15 @@ def test_history_that_overlaps_the_live_bars_is_refused(room: Room) -> None:
     session = room.session(room.deploy(history_until_ms=0))
     with pytest.raises(BadInput, match="history_until_ms"):
         room.feed(3, session)
+
+
+def test_only_a_disarmed_deployment_can_be_archived_and_its_journals_stay(room: Room) -> None:
+    deployment = room.deploy()
+    room.feed(12, room.session(deployment))
+    with pytest.raises(Refused, match="disarm it"):
+        room.desk.archive(deployment.id)
+    room.desk.disarm(deployment.id)
+    room.desk.archive(deployment.id)
+    assert room.desk.deployments() == []
+    assert room.desk.bars(deployment.id)
+    assert room.mailbox.signals(deployment_id=deployment.id)

@@ -13,7 +13,7 @@ from components.bridge import Mailbox
 from components.bridge.issue import issue_signals
 from components.desk import twin_replay
 from components.execution import PaperBroker, compile_all
-from components.fx import AccountSpec, BadInput, Signal, SignalState, instrument
+from components.fx import AccountSpec, BadInput, Refused, Signal, SignalState, instrument
 from tests.desk.live import Live, deploy, terminal_of
 
 EURUSD = instrument("EURUSD")
@@ -141,3 +141,15 @@ def test_a_stop_while_it_waits_for_the_desk_plays_nothing_of_the_undecided_bar(l
     threading.Timer(1.0, stop.set).start()
     assert not terminal.replay(path, stop)
     assert terminal.next_tick == 0
+
+
+@pytest.mark.slow
+def test_a_second_terminal_on_the_same_account_is_refused(live: Live) -> None:
+    _, path = deploy(live, ["sma_cross"], 5)
+    live.start("api")
+    live.start("desk")
+    live.wait_ready()
+    first, second = terminal_of(live, "sma_cross"), terminal_of(live, "sma_cross")
+    first.connect(path)
+    with pytest.raises(Refused, match="another terminal plays account sim-sma_cross"):
+        second.connect(path)
