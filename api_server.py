@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from importlib import metadata
 from typing import Any
 
 import orjson
@@ -24,7 +23,7 @@ from granian.server import Server as Granian
 from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from components.base import Settings, configure_log, get_log, load_settings, now_ms
+from components.base import VERSION, Settings, configure_log, get_log, load_settings, now_ms
 from components.bridge import (
     ERROR_HEADER,
     NONCE_HEADER,
@@ -199,7 +198,7 @@ def _document() -> dict[str, Any]:
     from components.backtest import ImportedBacktest
 
     rows = [replace(row, body=ImportedBacktest) if row.function is import_run else row for row in ROUTES]
-    return openapi.openapi_document(rows, _version())
+    return openapi.openapi_document(rows, VERSION)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -289,13 +288,6 @@ def _crash(error: Exception) -> Response:
 def _counted(bridge: Bridge, response: Response) -> Response:
     bridge.metrics.requests.labels(request.endpoint or "none", str(response.status_code)).inc()
     return response
-
-
-def _version() -> str:
-    try:
-        return metadata.version("sequence-fx")
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 def serve(settings: Settings) -> None:

@@ -78,13 +78,31 @@ else:
 PYTHON
 }
 
+# SEQUENCE_PYTHON from .env, where the environment has none; the platform reads the other settings itself.
+read_python_setting() {
+    local line
+    if [[ -z ${SEQUENCE_PYTHON:-} && -f $root/.env ]]; then
+        while IFS= read -r line || [[ -n $line ]]; do
+            if [[ $line =~ ^[[:space:]]*(export[[:space:]]+)?SEQUENCE_PYTHON[[:space:]]*=[[:space:]]*[\"\']?([^\"\'#]*[^\"\'#[:space:]]) ]]; then
+                SEQUENCE_PYTHON=${BASH_REMATCH[2]}
+            fi
+        done <"$root/.env"
+    fi
+}
+
 find_python() {
     local candidates=(python3.11 python3.12 python3.13 python3 python) candidate path fault seen=""
+    read_python_setting
     if [[ -n ${SEQUENCE_PYTHON:-} ]]; then
         candidates=("$SEQUENCE_PYTHON")
     fi
     for candidate in "${candidates[@]}"; do
-        path=$(command -v "$candidate" 2>/dev/null) || continue
+        if ! path=$(command -v "$candidate" 2>/dev/null); then
+            if [[ -n ${SEQUENCE_PYTHON:-} ]]; then
+                seen="; SEQUENCE_PYTHON names $candidate, which is not there"
+            fi
+            continue
+        fi
         fault=$(python_fault "$path")
         if [[ -z $fault ]]; then
             python=$path

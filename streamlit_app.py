@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-st.set_page_config(page_title="Sequence FX", page_icon="🟩", layout="wide", initial_sidebar_state="expanded")
+st.set_page_config(page_title="Sequence FX", page_icon="pages/_shared/favicon.svg", layout="wide", initial_sidebar_state="expanded")
 
 st.navigation(
     {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -9,7 +11,7 @@ from components.features import Feature, catalogue, compute_features
 from components.pipeline import BarSet, DatasetRecipe, TripleBarrierTarget, sources
 from pages._shared import figures, queue, stores
 from pages._shared.forms import model_inputs
-from pages._shared.parts import draw, missing, page, stated, table
+from pages._shared.parts import draw, missing, page, stated, stays_open, table
 from pages._shared.text import number, percent, plural, utc
 
 STRETCHES = {"last 200 bars": 200, "last 500 bars": 500, "last 2,000 bars": 2_000, "all bars": None}
@@ -84,7 +86,7 @@ def _quality(bar_set: BarSet) -> None:
         shown[4].metric("stale", plural(parts["stale"], "bar"), help="in runs of 3 or more bars in which nothing moved")
         shown[5].metric("outside the session", plural(parts["outside"], "bar"), help="bars while the market was closed")
         faults = f"{plural(parts['duplicates'], 'duplicate')} · {plural(parts['disorder'], 'bar')} out of order · {plural(parts['bad_ohlc'], 'bar')} with impossible prices"
-        st.caption(f"{faults} · {parts['rows']:,} of {parts['expected']:,} expected bars · {bar_set.source} · sha256 {bar_set.sha256[:16]}…")
+        st.caption(f"{faults} · {_expected(parts)} · {bar_set.source} · sha256 {bar_set.sha256[:16]}…")
         if parts["gaps"]:
             with st.expander(f"The {plural(len(parts['gaps']), 'longest gap')}"):
                 rows = [
@@ -96,6 +98,14 @@ def _quality(bar_set: BarSet) -> None:
                     for gap in parts["gaps"]
                 ]
                 table(rows, "gaps", most_rows=6)
+
+
+def _expected(parts: dict[str, Any]) -> str:
+    """How many of the expected bars are there, and how many more that nobody expected."""
+    there = parts["rows"] - parts["duplicates"] - parts["outside"]
+    all_there = there == parts["expected"]
+    words = f"{parts['expected']:,} expected bars all there" if all_there else f"{there:,} of {parts['expected']:,} expected bars there"
+    return f"{words}, {parts['outside']:,} more outside the session" if parts["outside"] else words
 
 
 def _prices(bar_set: BarSet, bars: pd.DataFrame) -> None:
@@ -114,7 +124,7 @@ def _features(bar_set: BarSet, bars: pd.DataFrame) -> None:
     known = catalogue()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        table([_feature_row(one) for one in known], "features", most_rows=9)
+        table([_feature_row(one) for one in known], "features", most_rows=9, hide=("source",))
     with right:
         by_name = {one.name: one for one in known}
         chosen = by_name[st.selectbox("distribution of", list(by_name), key="feature")]
@@ -140,7 +150,10 @@ def _feature_values(bar_set_id: str, name: str) -> pd.Series:
 
 def _datasets(bar_set: BarSet) -> None:
     st.header("Datasets", anchor=False)
-    with st.expander("Build a dataset", expanded=not stores.pipeline().datasets(), icon=":material/dataset:"), st.form("dataset", border=False):
+    with (
+        st.expander("Build a dataset", expanded=stays_open("dataset", not stores.pipeline().datasets()), icon=":material/dataset:"),
+        st.form("dataset", border=False),
+    ):
         st.caption(f"From {bar_set.id}: features, a triple-barrier target and a purged split in time.")
         names = [feature.name for feature in catalogue()]
         features = st.multiselect("features", names, default=names, key="dataset.features")
@@ -156,7 +169,7 @@ def _datasets(bar_set: BarSet) -> None:
     rows = [
         {
             "id": one.id,
-            "bars": one.bar_set_id,
+            "bars": f"{one.symbol} {one.timeframe}",
             "features": len(one.recipe.features),
             "train (rows)": one.train_rows,
             "test (rows)": one.test_rows,
@@ -168,12 +181,12 @@ def _datasets(bar_set: BarSet) -> None:
         }
         for one in datasets
     ]
-    table(rows, "datasets", id=st.column_config.TextColumn(width="small"))
+    table(rows, "datasets", hide=("built (UTC)",))
     newest = datasets[0]
     target = newest.recipe.target
     stated(
         {
-            "newest": newest.id,
+            "newest": f"{newest.id} of {newest.bar_set_id}, built {utc(newest.created_ms)} UTC",
             "target": f"barriers at +{target.up_atr:g} and −{target.down_atr:g} ATR({target.atr_period}), within {target.horizon_bars} bars",
             "purged": f"no training label ends later than {utc(newest.train_end_ms, False)} UTC; the test begins at {utc(newest.test_start_ms, False)} UTC",
         }

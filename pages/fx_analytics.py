@@ -9,7 +9,7 @@ from components.fx import AccountSpec
 from pages._shared import queue, run_detail, stores
 from pages._shared.choices import choose_bars, choose_model, choose_strategy, rules
 from pages._shared.comparison import show_comparison
-from pages._shared.parts import missing, page, table, told_errors
+from pages._shared.parts import missing, page, stays_open, table, told_errors
 from pages._shared.text import number, percent, utc
 
 CRITERIA = {"sharpe": "highest Sharpe ratio", "return": "highest return", "drawdown": "smallest drawdown"}
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _form(is_open: bool) -> None:
-    with st.expander("Run a backtest", expanded=is_open, icon=":material/play_arrow:"):
+    with st.expander("Run a backtest", expanded=stays_open("backtest", is_open), icon=":material/play_arrow:"):
         if not stores.pipeline().bar_sets():
             missing("There are no bars to run on.", "Press “Collect” on the page Data Streams.")
             return
@@ -85,7 +85,7 @@ def _runs(runs: list[StoredRun]) -> None:
         }
         for run in runs
     ]
-    table(rows, "runs", **{"Sharpe (a year)": st.column_config.NumberColumn(format="%.2f")})
+    table(rows, "runs", hide=("ambiguous (bars)", "id"), **{"Sharpe (a year)": st.column_config.NumberColumn(format="%.2f")})
     losing = sum(run.total_return < 0 for run in runs)
     st.caption(f"{len(runs):,} runs, {imported:,} of them imported from other programs; {losing:,} lost money, {len(runs) - losing:,} did not.")
 

@@ -42,7 +42,14 @@ def _signals() -> None:
     st.caption(f"The newest {plural(len(signals), 'signal')}; choose a row to see everything that happened to it.")
     rows = [_signal_row(one) for one in signals]
     event = st.dataframe(
-        rows, hide_index=True, key="signals", on_select="rerun", selection_mode="single-row", height=table_height(len(rows), 8), placeholder=DASH
+        rows,
+        hide_index=True,
+        key="signals",
+        on_select="rerun",
+        selection_mode="single-row",
+        height=table_height(len(rows), 8),
+        placeholder=DASH,
+        column_config={"decided on bar (UTC)": None, "reason": None},
     )
     chosen = event.selection.rows if event else []
     shown = signals[chosen[0]] if chosen and chosen[0] < len(signals) else signals[0]
@@ -74,7 +81,12 @@ def _signal(stored: StoredSignal) -> None:
     signal = stored.signal
     with st.container(border=True):
         st.subheader(f"Signal {signal.id}: {stored.state.value}", anchor=False)
-        facts = {"why": signal.reason_text or "–", "strategy": f"{signal.strategy} {signal.params}", "model": signal.model_id or "–"}
+        facts = {
+            "why": signal.reason_text or "–",
+            "decided on bar": f"{utc(signal.bar_ms, False)} UTC",
+            "strategy": f"{signal.strategy} {signal.params}",
+            "model": signal.model_id or "–",
+        }
         stated(facts | {"deliver by (market time, UTC)": utc(signal.deliver_by_ms or None), "last remark": stored.message or "–"})
         rows = [
             {
@@ -95,11 +107,13 @@ def _positions() -> None:
     if not accounts:
         missing("No account is known.", "Connect a terminal (./start_platform.sh --demo) or create a deployment.")
         return
-    account = st.selectbox("account", accounts, key="positions.account")
+    account = st.selectbox("account", accounts, index=accounts.index(_busiest(accounts)), key="positions.account")
     changes = _newest_changes(account)
     if not changes:
         missing("No position of this account has changed yet.", "Positions are journalled here as its terminal reports them.")
         return
+    snapshot = stores.mailbox().snapshot(account)
+    currency = snapshot.currency if snapshot else ""
     rows = [
         {
             "market time (UTC)": utc(one.time_ms),
@@ -111,15 +125,21 @@ def _positions() -> None:
             "size (lots)": number(one.lots, 2),
             "price": "–" if one.price is None else instrument(one.symbol).price_text(one.price),
             "exit": ExitKind(one.exit_kind).name.lower().replace("_", " ") if one.exit_kind else "–",
-            "profit (account currency)": number(one.profit, 2, sign=True) if one.change == "closed" else "–",
-            "cost (account currency)": number(one.cost, 2),
+            "profit": number(one.profit, 2, currency, sign=True) if one.change == "closed" else "–",
+            "cost": number(one.cost, 2, currency),
             "recorded (UTC)": utc(one.recorded_ms),
             "note": one.note or "–",
         }
         for one in changes
     ]
     st.caption(f"The newest {plural(len(changes), 'change')}; by is the signal that caused it, the terminal (stop, target, stop-out) or a person.")
-    table(rows, "positions_journal", most_rows=12)
+    table(rows, "positions_journal", most_rows=12, hide=("recorded (UTC)",))
+
+
+def _busiest(accounts: list[str]) -> str:
+    """The account with the most open positions; where none is open, one whose positions have changed."""
+    mailbox = stores.mailbox()
+    return max(accounts, key=lambda account: (len(mailbox.positions(account)), bool(mailbox.positions_journal(account, 0, 1))))
 
 
 def _newest_changes(account: str) -> list[PositionChange]:
@@ -179,7 +199,7 @@ def _processes() -> None:
         for one in processes
     ]
     table(rows, "processes")
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Log", anchor=False)
         name = st.segmented_control(

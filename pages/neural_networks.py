@@ -54,7 +54,12 @@ def _draw_queue() -> None:
         if not active:
             st.caption("Nothing waits and nothing runs.")
         table(
-            [_job_row(job) for job in jobs], "jobs", most_rows=7, done=st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0)
+            [_job_row(job) for job in jobs],
+            "jobs",
+            most_rows=7,
+            hide=("worker",),
+            done=st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0),
+            says=st.column_config.TextColumn(width=320),
         )
         failed = next((job for job in jobs if job.state == "failed"), None)
         if failed:
@@ -96,6 +101,7 @@ def _training() -> None:
         if st.form_submit_button("Train", type="primary", icon=":material/model_training:"):
             queue.submit("train", {"dataset_id": dataset_id, **values})
             st.rerun()
+    queue.say_submitted("train")
 
 
 def _models() -> None:
@@ -104,7 +110,7 @@ def _models() -> None:
     if not models:
         missing("No model is trained yet.", "Press “Train” above.")
         return
-    table([_model_row(one) for one in models], "models")
+    table([_model_row(one) for one in models], "models", hide=("family", "made (UTC)", "id"))
     by_name = {f"{one.name}:{one.version}": one for one in models}
     chosen = by_name[st.selectbox("model", list(by_name), key="model")] if len(models) > 1 else models[0]
     _model(chosen)
@@ -116,7 +122,7 @@ def _model_row(model: Model) -> dict[str, object]:
         "model": f"{model.name}:{model.version}",
         "family": model.family,
         "bars": f"{model.symbol} {model.timeframe}",
-        "beats the baselines": "yes" if model.metrics.get("beats_baseline") else "no",
+        "beats naive": "yes" if model.metrics.get("beats_baseline") else "no",
         "test log loss (nats)": number(test.get("log_loss"), 4),
         "best naive (nats)": number(test.get("naive_log_loss"), 4),
         "cross-validation (nats)": number(cv.get("log_loss"), 4),
@@ -141,6 +147,7 @@ def _model(model: Model) -> None:
     with st.expander("What it was made of"):
         stated(
             {
+                "model": f"{model.id}, {model.family}, made {utc(model.created_ms)} UTC",
                 "dataset": model.dataset_id,
                 "parameters": pairs({k: v for k, v in model.metrics.get("spec", {}).items() if k != "dataset_id"}),
                 "strongest features": ", ".join(importance.index),

@@ -60,7 +60,8 @@ def _ledger() -> None:
 def _trials(trials: list[Trial], families: list[str]) -> None:
     chosen = st.pills("families", families, selection_mode="multi", key="families_shown")
     some = [trial for trial in trials if not chosen or trial.family in chosen]
-    table([_trial_row(trial) for trial in some], "trials")
+    wide = {"result": st.column_config.TextColumn(width=440), "parameters": st.column_config.TextColumn(width=240)}
+    table([_trial_row(trial) for trial in some], "trials", hide=("strategy", "data", "code version", "id"), **wide)
     if len(trials) == SHOWN:
         st.caption(f"The newest {plural(SHOWN, 'trial')} are shown.")
     failed = next((trial for trial in some if trial.state == "failed"), None)

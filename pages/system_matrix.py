@@ -14,63 +14,56 @@ from components.desk import Deployment
 from components.fx import Position, SignalState, instrument
 from pages._shared import figures, queue, stores
 from pages._shared.liveness import liveness_of
-from pages._shared.parts import draw, missing, page, state_line, table, told_errors
+from pages._shared.parts import STATE_EVERY_S, STATE_MEANINGS, draw, kept_error, missing, page, state_line, table, tell_kept, told_errors
 from pages._shared.text import age, number, plural, side_word, span, utc
 
 LIVE_EVERY_S = 2.0
 EQUITY_POINTS = 2_000
 MOST_RUNS = 500
+CHANGES = {
+    "halt": (
+        "HALT",
+        ":material/front_hand:",
+        "Issues nothing more, takes back unfetched signals and cancels working entry orders; open positions stay.",
+    ),
+    "reduce": ("REDUCE", ":material/trending_down:", "Opens nothing new; closing goes on."),
+    "resume": ("RESUME", ":material/play_arrow:", "Trades again."),
+}
+STATE_AFTER = {"halt": "HALTED", "reduce": "REDUCING", "resume": "ACTIVE"}
 
 
 def main() -> None:
     """The page."""
-    with page("System Matrix", "what runs, what trades, what waits"):
-        _trading_state()
+    with page("System Matrix", "what runs, what trades, what waits", shows_state=False):
+        st.fragment(_trading_state, run_every=STATE_EVERY_S)()
         st.fragment(_live, run_every=LIVE_EVERY_S)()
 
 
 def _trading_state() -> None:
-    desk = stores.desk()
-    state = desk.trading_state()
-    history = desk.state_history(1)
-    with st.container(border=True):
-        words, reason, press = st.columns([4, 3, 2], vertical_alignment="center", gap="medium")
-        with words:
-            since = f"since {utc(history[0].at_ms)} UTC{': ' + history[0].reason if history[0].reason else ''}" if history else "never changed"
-            state_line(
-                state, {"ACTIVE": "signals are issued", "REDUCING": "positions are only closed", "HALTED": "no signal is issued"}[state], since
-            )
-        reason.text_input("reason", placeholder="why (it is kept)", key="halt_reason", label_visibility="collapsed")
-        with press, st.container(horizontal=True):
-            said = "issue nothing any more, on any account"
-            st.button(
-                "HALT",
-                key="halt",
-                icon=":material/front_hand:",
-                width="stretch",
-                disabled=state == "HALTED",
-                help=said,
-                on_click=_change_state,
-                args=(True,),
-            )
-            st.button(
-                "RESUME",
-                key="resume",
-                icon=":material/play_arrow:",
-                width="stretch",
-                disabled=state == "ACTIVE",
-                help="trade again",
-                on_click=_change_state,
-                args=(False,),
-            )
-
-
-def _change_state(is_halt: bool) -> None:
-    """What a click on HALT or RESUME does; the reason is used once."""
-    why = st.session_state.get("halt_reason") or f"a person {'halted' if is_halt else 'resumed'} trading on the dashboard"
     with told_errors():
-        (stores.desk().halt if is_halt else stores.desk().resume)(why)
-        st.session_state["halt_reason"] = ""
+        desk = stores.desk()
+        state = desk.trading_state()
+        history = desk.state_history(1)
+        with st.container(border=True):
+            words, reason = st.columns([5, 4], vertical_alignment="center", gap="medium")
+            with words:
+                since = f"since {utc(history[0].at_ms)} UTC{': ' + history[0].reason if history[0].reason else ''}" if history else "never changed"
+                state_line(state, STATE_MEANINGS[state], since)
+            reason.text_input("reason", placeholder="why (it is kept)", key="state_reason", label_visibility="collapsed")
+            for place, (change, (label, icon, said)) in zip(st.columns(3, gap="medium"), CHANGES.items(), strict=True):
+                is_there = state == STATE_AFTER[change]
+                place.button(label, key=change, icon=icon, width="stretch", disabled=is_there, on_click=_change_state, args=(change,))
+                place.caption(said)
+            tell_kept("state")
+
+
+def _change_state(change: str) -> None:
+    """What a click on HALT, REDUCE or RESUME does; the reason is used once."""
+    why = st.session_state.get("state_reason") or f"a person pressed {CHANGES[change][0]} on the dashboard"
+    desk = stores.desk()
+    with kept_error("state"):
+        {"halt": desk.halt, "reduce": desk.reduce, "resume": desk.resume}[change](why)
+        st.session_state["state_reason"] = ""
 
 
 def _live() -> None:
@@ -117,7 +110,7 @@ def _processes() -> None:
             {
                 "process": one.name,
                 "state": one.state if one.is_live(now) else "not supervised",
-                "healthy": "yes" if one.healthy and one.is_live(now) else "no",
+                "healthy": "–" if one.state == "finished" else "yes" if one.healthy and one.is_live(now) else "no",
                 "pid": str(one.pid or "–"),
                 "up for": span(now - one.started_ms) if one.started_ms and one.pid and one.is_live(now) else "–",
                 "restarts": one.restarts,
@@ -138,7 +131,7 @@ def _accounts(accounts: list[str], terminals: dict[str, Terminal], positions: li
         )
         return
     rows = [row for account in accounts for row in _account_rows(account, terminals.get(account), positions)]
-    table(rows, "accounts")
+    table(rows, "accounts", hide=("clock",))
     lines = {}
     for account in accounts:
         snapshots = stores.mailbox().snapshots(account, EQUITY_POINTS)
@@ -254,7 +247,7 @@ def _positions(positions: list[Position]) -> None:
                 "signal": one.signal_id or "–",
             }
         )
-    table(rows, "positions")
+    table(rows, "positions", hide=("signal",))
 
 
 def _stored() -> None:

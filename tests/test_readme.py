@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from components.backtest import run_backtest
-from components.base import ROOT
+from components.base import ROOT, VERSION
 from components.fx import Timeframe, instrument, validate_bars
 from components.pipeline import fetch_bars
 from components.strategy import strategy
@@ -63,3 +63,8 @@ def test_the_scripts_of_the_readme_explain_themselves() -> None:
     assert done.returncode == 0
     assert "--demo" in done.stdout
     assert "SEQUENCE_API_PORT" in done.stdout
+
+
+def test_there_is_one_version() -> None:
+    assert f'version = "{VERSION}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"## {VERSION}" in (ROOT / "CHANGELOG.md").read_text()

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.backtest.run import Result, run_backtest
 from components.backtest.store import BacktestStore, StoredRun
 from components.base import get_log, now_ms
 from components.execution import Costs
-from components.fx import AccountSpec, BadInput, instrument
+from components.fx import AccountSpec, BadInput, bad_input_of, instrument
 from components.jobs import JobCancelled
 from components.ledger import TrialLedger, code_version
 from components.models import ModelStore, probabilities
 from components.pipeline import BarSet, PipelineStore
 from components.risk import Limits, Sizing
-from components.strategy import strategy
+from components.strategy import Params, Strategy, strategy
 
 
 class Progress(Protocol):
@@ -51,6 +52,8 @@ class BacktestSpec(BaseModel):
 def execute_backtest(home: Path, spec: BacktestSpec | Mapping[str, Any], progress: Progress | None = None) -> StoredRun:
     """Run a backtest, keep it, and note it in the trial ledger; a try that fails or is cancelled is noted too.
 
+    What names an unknown strategy, parameter, bar set or model is refused before it is a try.
+
     Parameters
     ----------
     home : Path
@@ -72,15 +75,17 @@ def execute_backtest(home: Path, spec: BacktestSpec | Mapping[str, Any], progres
     """
     asked = spec if isinstance(spec, BacktestSpec) else parse_spec(spec)
     report = progress or _silent
+    prepared = _prepare(Path(home), asked, report)  # before anything is noted: what cannot be tried is no trial
+    asked_in_full = asked.model_copy(update={"params": prepared.params.model_dump(mode="json")})
     run_id = _run_id(report)
     try:
-        run, result = _execute(Path(home), asked, run_id, report)
+        run, result = _execute(Path(home), asked, prepared, run_id, report)
     except Exception as error:
         # A try counts whatever came of it: the number of tries is what deflates the best one.
         state: Literal["discarded", "failed"] = "discarded" if isinstance(error, JobCancelled) else "failed"
-        _note(home, asked, run_id, state, {"error": str(error) or type(error).__name__}, None)
+        _note(home, asked_in_full, run_id, state, {"error": str(error) or type(error).__name__}, None)
         raise
-    _note(home, asked.model_copy(update={"params": result.params}), run_id, "done", result.stats, result.stats["returns_digest"])
+    _note(home, asked_in_full, run_id, "done", result.stats, result.stats["returns_digest"])
     get_log("backtest").info("backtest done", run=run.id, strategy=run.strategy, trades=run.trades, total_return=run.total_return)
     report(1.0, f"{run.trades} trades, return {run.total_return:+.2%}", trades=run.trades, total_return=run.total_return, sharpe=run.sharpe)
     return run
@@ -95,10 +100,9 @@ def parse_spec(document: Mapping[str, Any]) -> BacktestSpec:
         Naming the first field that is wrong.
     """
     try:
-        return BacktestSpec.model_validate(dict(document))
-    except ValueError as error:
-        first = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
-        raise BadInput(".".join(str(part) for part in first["loc"]) or "backtest", str(first["msg"])) from None
+        return BacktestSpec.model_validate(dict(document) if isinstance(document, Mapping) else document)
+    except ValidationError as error:
+        raise bad_input_of(error, kind=BacktestSpec, whole="backtest") from None
 
 
 def new_run_id() -> str:
@@ -106,19 +110,40 @@ def new_run_id() -> str:
     return f"{now_ms():011x}{secrets.token_hex(3)}"
 
 
-def _execute(home: Path, spec: BacktestSpec, run_id: str, report: Progress) -> tuple[StoredRun, Result]:
+@dataclass(frozen=True)
+class _Prepared:
+    """What a spec names, found."""
+
+    strategy: Strategy
+    params: Params
+    bar_set: BarSet
+    bars: pd.DataFrame
+    conversion: dict[str, pd.DataFrame]
+    dataset_id: str | None
+
+
+def _prepare(home: Path, spec: BacktestSpec, report: Progress) -> _Prepared:
+    """Find all that a spec names; `BadInput` or `NotFound` where something is wrong."""
     report(0.0, f"loading bars for {spec.strategy}")
     chosen = strategy(spec.strategy)
+    params = chosen.parse(spec.params)
+    if chosen.needs_model and spec.model_id is None:
+        raise BadInput("model_id", f"strategy {chosen.name!r} trades a model's probabilities; name a model")
     bar_set, bars, conversion = _load_bars(home, spec)
-    dataset_id, answers = None, None
+    dataset_id = None if spec.model_id is None else _dataset_of(home, spec.model_id, bar_set)
+    return _Prepared(chosen, params, bar_set, bars, conversion, dataset_id)
+
+
+def _execute(home: Path, spec: BacktestSpec, prepared: _Prepared, run_id: str, report: Progress) -> tuple[StoredRun, Result]:
+    chosen, bar_set, bars = prepared.strategy, prepared.bar_set, prepared.bars
+    answers = None
     if spec.model_id is not None:
         report(0.1, f"asking model {spec.model_id} about {len(bars):,} bars")
-        dataset_id = _dataset_of(home, spec.model_id, bar_set)
         answers = probabilities(home, spec.model_id, bars)
     report(0.4, f"running {chosen.title} over {len(bars):,} bars")
     result = run_backtest(
         chosen,
-        spec.params,
+        prepared.params,
         bars,
         instrument=instrument(bar_set.symbol),
         account=spec.account,
@@ -127,7 +152,7 @@ def _execute(home: Path, spec: BacktestSpec, run_id: str, report: Progress) -> t
         limits=spec.limits,
         policy=spec.policy,
         probabilities=answers,
-        conversion=conversion,
+        conversion=prepared.conversion,
     )
     report(0.9, f"storing {len(result.trades)} trades", trades=len(result.trades))
     run = StoredRun(
@@ -139,7 +164,7 @@ def _execute(home: Path, spec: BacktestSpec, run_id: str, report: Progress) -> t
         symbol=bar_set.symbol,
         timeframe=bar_set.timeframe,
         bar_set_id=bar_set.id,
-        dataset_id=dataset_id,
+        dataset_id=prepared.dataset_id,
         model_id=spec.model_id,
         policy=spec.policy,
         currency=spec.account.currency,

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from components.backtest.run import TRADE_COLUMNS, measures
 from components.backtest.store import BacktestStore, StoredRun
 from components.base import now_ms
-from components.fx import BadInput, BrokerDay, to_ms
+from components.fx import BadInput, BrokerDay, bad_input_of, to_ms
 from components.ledger import TrialLedger, code_version
 
 MAX_TRADES = 100_000
@@ -156,8 +156,7 @@ def _parse(document: Mapping[str, Any]) -> ImportedBacktest:
     try:
         asked = ImportedBacktest.model_validate(dict(document))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(".".join(str(part) for part in first["loc"]) or "backtest", str(first["msg"])) from None
+        raise bad_input_of(error, kind=ImportedBacktest, whole="backtest") from None
     for number, trade in enumerate(asked.trades):
         if trade.side == 0:
             raise BadInput(f"trades.{number}.side", "0 is neither 1 (long) nor -1 (short)")

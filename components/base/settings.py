@@ -8,9 +8,11 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from components.fx import BadInput
+from components.fx import BadInput, bad_input_of
 
 ROOT = Path(__file__).resolve().parents[2]
+VERSION = "0.1.0"
+"""The platform's version, as `pyproject.toml` says it."""
 
 
 class Settings(BaseSettings):
@@ -44,9 +46,8 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "SEQUENCE_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise BadInput(name, f"{first['input']!r}: {first['msg']}") from None
+        wrong = bad_input_of(error, "SEQUENCE_", Settings)
+        raise BadInput(wrong.field.upper(), wrong.message.removeprefix(f"{wrong.field}: ")) from None
     if settings.database_url:
         raise BadInput("SEQUENCE_DATABASE_URL", "a server database is not supported yet; unset it to use the SQLite files")
     return settings

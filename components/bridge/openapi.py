@@ -70,7 +70,7 @@ def openapi_document(routes: Sequence[Route], version: str) -> dict[str, Any]:
         )
     }
     description = (
-        "Loopback API between the platform and MetaTrader 5 terminals. Requests are signed with the key in output_central/api_key. Times are epoch"
+        "Loopback API between the platform and MetaTrader 5 terminals. Requests are signed with the key in the file api_key of the platform's home. Times are epoch"
         " milliseconds UTC, prices JSON numbers, tickets strings. Every request may be repeated: ids are the sender's, and what is known is ignored."
     )
     return {

@@ -100,8 +100,8 @@ class Deployment:
 class DecidedBar:
     """A bar that the desk has dealt with.
 
-    `open_ms` names it; prices are bid; `last_seq` numbers its last tick. `outcome` is ``decided``, ``stale`` (it was found too late to act
-    on), ``halted`` or ``idle`` (the deployment was not armed); `issued` and `refused` count signals; `note` says which rule refused.
+    `open_ms` names it; prices are bid; `last_seq` numbers its last tick. `outcome` is ``decided``, ``stale`` (it was found too late to enter
+    on), ``reduced`` (only exits were issued), ``halted``, ``idle`` (the deployment was not armed) or ``partial`` (its beginning was not seen); `issued` and `refused` count signals; `note` says which rule refused.
     """
 
     deployment_id: str

@@ -184,7 +184,7 @@ class Session:
         terminal = self.mailbox.terminal(self.deployment.account_id).facts
         outcome, note = self._standing(bar, market_ms, terminal)
         issued = refused = 0
-        if outcome in ("decided", "stale"):
+        if outcome in ("decided", "stale", "reduced"):
             try:
                 issued, refused, words = self._decide(bar.open_ms, market_ms, terminal, may_open=outcome == "decided")
                 note = "; ".join(word for word in (note, words) if word)
@@ -208,6 +208,8 @@ class Session:
             return "idle", "the deployment is not armed"
         if self._first_ms is not None and bar.open_ms <= self._first_ms and self._first_ms - bar.open_ms > length_ms * PARTIAL_SHARE:
             return "partial", "its first ticks were not seen"
+        if self.desk.trading_state() == TradingState.REDUCING.value:
+            return "reduced", "only exits are issued"
         # A replayed market has no clock of its own: it is late only once it has gone on by a whole bar.
         allowed_ms = length_ms if terminal.market_clock == "replay" else int(length_ms * LATE_SHARE)
         if self._newest_ms - market_ms > allowed_ms:

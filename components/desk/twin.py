@@ -45,7 +45,7 @@ class TwinReport:
 
     Counts are of signals and of fills (openings and closings of positions); `trades` are the twin's closed positions, `exits` counts them
     by kind, `gaps` those stops and targets that filled beyond their level. `not_decided` counts bars on which the desk did not decide, by
-    what it noted (stale, halted, idle, partial, missing); the twin asks for nothing on those. Money is in account currency, costs taken off.
+    what it noted (stale, reduced, halted, idle, partial, missing); the twin asks for nothing on those. Money is in account currency, costs taken off.
     """
 
     deployment_id: str

@@ -83,9 +83,11 @@ class Costs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    spread_points: float = Field(10.0, ge=0, le=10_000, allow_inf_nan=False)
-    slippage_points: float = Field(0.0, ge=0, le=10_000, allow_inf_nan=False)
-    commission_per_lot: float = Field(0.0, ge=0, le=1_000, allow_inf_nan=False)
+    spread_points: float = Field(10.0, ge=0, le=10_000, allow_inf_nan=False, description="spread assumed where the data has none (points)")
+    slippage_points: float = Field(
+        0.0, ge=0, le=10_000, allow_inf_nan=False, description="taken against the trader on market and stop fills (points)"
+    )
+    commission_per_lot: float = Field(0.0, ge=0, le=1_000, allow_inf_nan=False, description="per lot at entry and again at exit (account currency)")
 
     def as_row(self) -> Floats:
         """The parameters as compiled code needs them, shape (2,): slippage in points, commission per lot."""

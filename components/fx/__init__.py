@@ -3,7 +3,7 @@
 from components.fx.account import AccountSpec, MarginMode, conversion_rate, margin_required, profit_rate, rates_of_own_price
 from components.fx.bars import BAR_COLUMNS, PRICE_COLUMNS, validate_bars
 from components.fx.book import Action, EventKind, ExitKind, OrderKind, Refusal
-from components.fx.errors import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable
+from components.fx.errors import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable, bad_input_of
 from components.fx.instrument import Instrument, instrument, known_symbols
 from components.fx.measures import (
     daily_equity,
@@ -58,6 +58,7 @@ __all__ = [
     "Tick",
     "Timeframe",
     "Unavailable",
+    "bad_input_of",
     "conversion_rate",
     "daily_equity",
     "drawdown_curve",

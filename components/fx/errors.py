@@ -10,6 +10,14 @@ PlatformError
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+PART_LENGTH = 64
+
 
 class PlatformError(Exception):
     """Something that the platform can explain in one sentence."""
@@ -68,3 +76,40 @@ class Corrupt(PlatformError):
     http_status = 500
     exit_code = 6
     code = "corrupt"
+
+
+def bad_input_of(error: ValidationError, prefix: str = "", kind: type[BaseModel] | None = None, whole: str = "input") -> BadInput:
+    """What pydantic refused, as the platform says it: the first wrong field, its value and what is wrong with it.
+
+    Parameters
+    ----------
+    error : ValidationError
+    prefix : str
+        Put before the field's path as it is, for example ``"params."``.
+    kind : type of BaseModel, optional
+        What was to be made; with it an unknown field is answered by the known ones.
+    whole : str
+        The field's name where the fault is in no single field and there is no prefix.
+    """
+    first: Any = error.errors(include_url=False)[0]
+    path = ".".join(str(part)[:PART_LENGTH] for part in first["loc"])
+    field = prefix + path if path else prefix.rstrip("._") or whole
+    if first["type"] == "missing":
+        return BadInput(field, "is missing")
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _known_fields(kind, first["loc"][:-1])
+        return BadInput(field, f"is unknown; known are {', '.join(known)}" if known else "is unknown")
+    is_ours = first["type"] in ("value_error", "assertion_error")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix(f"{path}: ")
+    message = message if is_ours else message[:1].lower() + message[1:]
+    value = first["input"]
+    is_shown = bool(path) and (value is None or isinstance(value, (str, int, float)))
+    return BadInput(field, f"{value!r:.{PART_LENGTH}}: {message}" if is_shown else message)
+
+
+def _known_fields(kind: Any, path: Sequence[int | str]) -> tuple[str, ...]:
+    """Names of the fields of the part of `kind` that `path` leads to; nothing where that is no class with fields."""
+    for part in path:
+        kind = getattr(getattr(kind, "model_fields", {}).get(part), "annotation", None)
+    fields: Mapping[str, Any] = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", {})
+    return tuple(fields)

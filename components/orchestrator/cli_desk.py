@@ -12,7 +12,8 @@ from components.orchestrator.cli_data import newest_bar_set
 from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, bar, chosen, home, plain, say, settings
 
 PANEL = "Trading"
-DEPLOYMENT_COLUMNS = ("id", "account_id", "symbol", "timeframe", "strategy", "state", "model_id", "note", "created_ms")
+DEPLOYMENT_COLUMNS = ("id", "account_id", "symbol", "timeframe", "strategy", "params", "state", "model_id", "note", "created_ms")
+JOURNAL_COLUMNS = ("at_ms", "from_state", "to_state", "by", "note", "report_id")
 SIGNAL_COLUMNS = ("id", "account_id", "state", "action", "symbol", "side", "entry", "lots", "strategy", "created_ms", "message")
 
 deploy = typer.Typer(help="Deployments: a strategy that trades an account.", no_args_is_help=True)
@@ -49,7 +50,7 @@ def create_deployment(
         "params": chosen(param, "param"),
     }
     document |= {"bar_set_id": bar_set or newest_bar_set(), "model_id": model_of(strategy, model), **chosen(field, "set")}
-    answer_one(DeskStore.open(home()).create(parse_payload(DeploymentSpec, document)), as_json)
+    _answer_deployment(DeskStore.open(home()).create(parse_payload(DeploymentSpec, document)), as_json)
 
 
 @deploy.command("arm")
@@ -71,7 +72,7 @@ def archive_deployment(id: str, as_json: AsJson = False) -> None:
 
     store = DeskStore.open(home())
     store.archive(id)
-    answer_one(store.deployment(id), as_json)
+    _answer_deployment(store.deployment(id), as_json)
 
 
 def _set_armed(id: str, armed: bool, as_json: bool) -> None:
@@ -79,7 +80,17 @@ def _set_armed(id: str, armed: bool, as_json: bool) -> None:
 
     store = DeskStore.open(home())
     (store.arm if armed else store.disarm)(id)
-    answer_one(store.deployment(id), as_json)
+    _answer_deployment(store.deployment(id), as_json)
+
+
+def _answer_deployment(found: Any, as_json: bool) -> None:
+    answer_one(found if as_json else _facts(found), as_json)
+
+
+def _facts(found: Any) -> dict[str, Any]:
+    """A deployment with its spec's fields beside its own."""
+    own = plain(found)
+    return {"id": own.pop("id"), **own.pop("spec"), **own}
 
 
 @deploy.command("list")
@@ -88,8 +99,7 @@ def list_deployments(as_json: AsJson = False) -> None:
     from components.desk import DeskStore
 
     found = DeskStore.open(home()).deployments()
-    rows = [{**plain(one.spec), **{name: part for name, part in plain(one).items() if name != "spec"}} for one in found]
-    answer_rows(rows, as_json, DEPLOYMENT_COLUMNS, "No deployments yet.")
+    answer_rows([_facts(one) for one in found], as_json, DEPLOYMENT_COLUMNS, "No deployments yet.")
 
 
 def halt(reason: Annotated[str, typer.Argument(help="Why; it is kept.")] = "a person halted trading", as_json: AsJson = False) -> None:
@@ -135,7 +145,14 @@ def signals(
         raise BadInput("state", f"{state!r} is unknown; use one of {', '.join(one.value for one in SignalState)}")
     mailbox = Mailbox.open(home())
     if id is not None:
-        answer_one({"signal": mailbox.signal(id), "journal": mailbox.journal(id)}, as_json)
+        found, journal = mailbox.signal(id), mailbox.journal(id)
+        if as_json:
+            answer_one({"signal": found, "journal": journal}, True)
+            return
+        facts = plain(found)
+        answer_one({**facts.pop("signal"), **facts}, False)
+        print()
+        answer_rows(journal, False, JOURNAL_COLUMNS)
     else:
         rows = [{**plain(one.signal), "state": one.state.value, "message": one.message} for one in mailbox.signals(account, known, limit)]
         answer_rows(rows, as_json, SIGNAL_COLUMNS, "No signals yet.")
@@ -146,9 +163,9 @@ def twin(id: Annotated[str, typer.Argument(help="Deployment id.")], as_json: AsJ
     from components.desk import twin_replay
 
     report = twin_replay(home(), id)
-    answer_one({**plain(report), "is_equal": report.is_equal}, as_json)
+    answer_one({**plain(report), "is_comparable": report.is_comparable, "is_equal": report.is_equal}, as_json)
     if not report.is_equal:
-        say("sequence: the replay and the journal differ")
+        say("sequence: " + ("the replay and the journal differ" if report.is_comparable else "there is nothing to compare yet"))
         raise typer.Exit(1)
 
 

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, bar, chosen, home, print_json, progress_of, say, settings
+from components.orchestrator.cli_output import (
+    AsJson,
+    Limit,
+    answer_one,
+    answer_rows,
+    bar,
+    chosen,
+    home,
+    plain,
+    print_json,
+    progress_of,
+    say,
+    settings,
+)
+
+if TYPE_CHECKING:
+    from components.jobs import Job
 
 PANEL = "Jobs and models"
 JOB_COLUMNS = ("id", "kind", "state", "progress", "message", "attempts", "submitted_ms", "finished_ms")
@@ -29,12 +45,12 @@ def add_to(app: typer.Typer) -> None:
 
 def do_job(kind: str, payload: dict[str, Any], queue: bool, as_json: bool) -> None:
     """Do a job here with a progress bar, or put it into the queue; prints the result or the job."""
-    from components.orchestrator.kinds import job_functions
+    from components.orchestrator.kinds import job_functions, parsed
 
     if queue:
         from components.jobs import JobStore
 
-        answer_one(JobStore.open(home()).submit(kind, payload), as_json)
+        answer_one(JobStore.open(home()).submit(kind, parsed(kind, payload)), as_json)
         return
     with bar(kind) as draw:
         result = job_functions(home())[kind](payload, progress_of(draw))
@@ -54,15 +70,13 @@ def submit_job(
 
     from components.fx import BadInput
     from components.jobs import JobStore
-    from components.orchestrator.kinds import KINDS
+    from components.orchestrator.kinds import parsed
 
-    if kind not in KINDS:
-        raise BadInput("kind", f"{kind!r} is unknown; use one of {', '.join(KINDS)}")
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         raise BadInput("payload", f"is not JSON: {error}") from None
-    answer_one(JobStore.open(home()).submit(kind, document, priority=priority, max_attempts=max_attempts), as_json)
+    answer_one(JobStore.open(home()).submit(kind, parsed(kind, document), priority=priority, max_attempts=max_attempts), as_json)
 
 
 @jobs.command("list")
@@ -76,7 +90,14 @@ def list_jobs(
     known = next((name for name in JOB_STATES if name == state), None)
     if state is not None and known is None:
         raise BadInput("state", f"{state!r} is unknown; use one of {', '.join(JOB_STATES)}")
-    answer_rows(JobStore.open(home()).list(known, limit), as_json, JOB_COLUMNS, "No jobs yet.")
+    found = JobStore.open(home()).list(known, limit)
+    rows = found if as_json else [{**plain(job), "message": _said(job)} for job in found]
+    answer_rows(rows, as_json, JOB_COLUMNS, "No jobs yet.")
+
+
+def _said(job: Job) -> str:
+    """A job's message, or the first line of the error that ended it."""
+    return job.error.splitlines()[0] if job.state == "failed" and job.error else job.message
 
 
 @jobs.command("show")

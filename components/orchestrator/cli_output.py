@@ -175,8 +175,9 @@ def _flat(document: dict[str, Any]) -> dict[str, Any]:
     for name, part in document.items():
         inner = part if isinstance(part, dict) and part else {name: part}
         for key, item in inner.items():
-            is_deep = isinstance(item, dict) or (isinstance(item, list) and any(isinstance(one, (dict, list)) for one in item))
-            flat[key if inner is not part else f"{name}.{key}"] = "… (see --json)" if is_deep and item else item
+            within = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+            is_deep = any(isinstance(one, (dict, list)) for one in within)
+            flat[key if inner is not part else f"{name}.{key}"] = "… (see --json)" if is_deep else item
     return flat
 
 

@@ -52,19 +52,22 @@ def down() -> None:
 
 
 def status(events: Annotated[int, typer.Option(help="How many of the newest events to show.")] = 0, as_json: AsJson = False) -> None:
-    """How every process is, and how far the first data is."""
+    """How every process is, whether trading goes on, and how far the first data is."""
     from components.base import now_ms
     from components.orchestrator.leftovers import supervisor_pid
     from components.orchestrator.store import PlatformStore
 
     store = PlatformStore.open(home())
     pid = supervisor_pid(home())
+    trading = _trading()  # first, since loading the desk takes a moment, in which what is known of the processes would grow old
     processes = store.processes()
     if as_json:
         rows = [{**plain(process), "live": process.is_live(now_ms())} for process in processes]
-        print_json({"home": home(), "supervisor_pid": pid, "processes": rows, "first_data": store.steps(), "events": store.events(events)})
+        document = {"home": home(), "supervisor_pid": pid, **trading, "processes": rows, "first_data": store.steps(), "events": store.events(events)}
+        print_json(document)
         return
-    print(f"The platform {'does not run' if pid is None else f'runs as process {pid}'} on {home()}.\n")
+    print(f"The platform {'does not run' if pid is None else f'runs as process {pid}'} on {home()}.")
+    print(f"Trading is {trading['trading_state']}{': ' if trading['reason'] else ''}{trading['reason']}.\n")
     if pid is not None:
         answer_rows(processes, False, PROCESS_COLUMNS)
         print()
@@ -72,6 +75,18 @@ def status(events: Annotated[int, typer.Option(help="How many of the newest even
     if events:
         print()
         answer_rows(store.events(events), False)
+
+
+def _trading() -> dict[str, str]:
+    """The trading state with the reason of its last change; ``unknown`` where the desk's store cannot be read."""
+    from components.desk import DeskStore
+    from components.fx import PlatformError
+
+    try:
+        desk = DeskStore.open(home())
+        return {"trading_state": desk.trading_state(), "reason": next((change.reason for change in desk.state_history(1)), "")}
+    except PlatformError as error:
+        return {"trading_state": "unknown", "reason": error.message}
 
 
 def compile_trading(as_json: AsJson = False) -> None:

@@ -120,13 +120,16 @@ def demo_accounts(settings: Settings) -> list[str]:
     ------
     NotFound
         If there are no demo deployments.
+    Refused
+        As `run_terminals`.
     """
     newest = _newest_round(settings.home)
     if not newest:
         raise NotFound("there are no demo deployments; sequence first-data makes them")
-    if all(_Replay(settings, deployment, Pace(), threading.Event(), lambda *_: None).state().is_over for deployment in newest):
+    replays = [_Replay(settings, _deployment_of(settings.home, account), Pace(), threading.Event(), lambda *_: None) for account in _accounts(newest)]
+    if all(replay.state().is_over for replay in replays):
         newest = _begin_round(settings.home, newest)
-    return list(dict.fromkeys(deployment.account_id for deployment in newest))
+    return _accounts(newest)
 
 
 class _Replay:
@@ -220,11 +223,12 @@ def _newest_round(home: Path) -> list[Deployment]:
     finally:
         store.close()
     last = max((_round_of(deployment.account_id) for deployment in found), default=0)
-    accounts: dict[str, list[Deployment]] = {}
-    for deployment in found:
-        if _round_of(deployment.account_id) == last:
-            accounts.setdefault(deployment.account_id, []).append(deployment)
-    return [deployment for of_account in accounts.values() for deployment in _played(of_account)]
+    newest = [deployment for deployment in found if _round_of(deployment.account_id) == last]
+    return [deployment for account in _accounts(newest) for deployment in _played([one for one in newest if one.account_id == account])]
+
+
+def _accounts(deployments: Sequence[Deployment]) -> list[str]:
+    return list(dict.fromkeys(deployment.account_id for deployment in deployments))
 
 
 def _begin_round(home: Path, over: Sequence[Deployment]) -> list[Deployment]:

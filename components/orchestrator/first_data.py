@@ -166,7 +166,7 @@ class _Loader:
         from components.pipeline import PipelineStore
 
         bars = PipelineStore.open(self.home).bar_set(bar_set_id)
-        return f"{bars.symbol} {bars.timeframe}: {bars.rows} bars, quality {bars.quality_score:.0f} of 100", {"score": bars.quality_score}
+        return f"{bars.symbol} {bars.timeframe}: {bars.rows} bars, quality {bars.quality_score:.2f} of 100", {"score": bars.quality_score}
 
     def _compare(self, run_ids: list[str]) -> tuple[str, Document]:
         from components.backtest import compare

@@ -36,6 +36,51 @@ def job_functions(home: Path) -> dict[str, JobFunction]:
     return {kind: _bound(function, home) for kind, function in functions.items()}
 
 
+def parsed(kind: str, payload: Any) -> Document:
+    """`payload` as it came, once it is seen that a job of this kind can begin with it; what it names may still be missing.
+
+    Raises
+    ------
+    BadInput
+        Naming the kind or the field that is wrong.
+    """
+    if kind not in KINDS:
+        raise BadInput("kind", f"{kind!r} is unknown; use one of {', '.join(KINDS)}")
+    if not isinstance(payload, dict):
+        raise BadInput("payload", "is not a JSON object")
+    if kind == "collect":
+        from components.fx import Timeframe, instrument
+
+        _only(payload, "source", "symbol", "timeframe")
+        _text(payload, "source")
+        instrument(_text(payload, "symbol"))
+        Timeframe.named(_text(payload, "timeframe"))
+    elif kind == "dataset":
+        from components.pipeline import DatasetRecipe, parse_payload
+
+        _only(payload, "bar_set_id", "recipe")
+        _text(payload, "bar_set_id")
+        parse_payload(DatasetRecipe, payload.get("recipe") or {})
+    elif kind == "train":
+        from components.pipeline import parse_payload
+        from components.training import TrainSpec
+
+        parse_payload(TrainSpec, payload)
+    else:
+        from components.backtest import parse_spec
+        from components.strategy import strategy
+
+        spec = parse_spec(payload)
+        strategy(spec.strategy).parse(spec.params)
+    return payload
+
+
+def _only(payload: Document, *known: str) -> None:
+    unknown = next((name for name in payload if name not in known), None)
+    if unknown is not None:
+        raise BadInput(str(unknown), f"is unknown; known are {', '.join(known)}")
+
+
 def _bound(function: Callable[[Path, Document, Progress], Document], home: Path) -> JobFunction:
     return lambda payload, progress: function(home, payload, progress)
 

@@ -112,13 +112,21 @@ def check_home(home: Path) -> None:
 
 
 def check_ports(settings: Settings) -> None:
-    """See that every port of the platform is free.
+    """See that every port of the platform is free, and that no two are the same.
 
     Raises
     ------
     Unavailable
         Naming the port, who holds it where that can be seen, and the setting that chooses another.
     """
+    takers: dict[int, str] = {}
+    for name, what in PORTS:
+        port = int(getattr(settings, name))
+        if port in takers:
+            raise Unavailable(
+                f"port {port} is set for {takers[port]} and for {what}; choose another for one of them, as with SEQUENCE_{name.upper()}"
+            )
+        takers[port] = what
     for name, what in PORTS:
         host = "127.0.0.1" if name == "desk_port" else settings.host
         port = int(getattr(settings, name))

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from components.features import catalogue, features_named
-from components.fx import BadInput
+from components.fx import BadInput, bad_input_of
 
 
 class TripleBarrierTarget(BaseModel):
@@ -114,6 +114,4 @@ def parse_payload(kind: type[Model], payload: Mapping[str, Any] | Model) -> Mode
     try:
         return kind.model_validate(payload)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or kind.__name__
-        raise BadInput(place, first["msg"]) from None
+        raise bad_input_of(error, kind=kind, whole=kind.__name__) from None

@@ -48,11 +48,15 @@ class Sizing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Literal["risk", "fixed"] = "risk"
-    risk_fraction: float = Field(0.01, gt=0, le=0.5, allow_inf_nan=False)
-    fixed_lots: float = Field(0.1, gt=0, le=1000, allow_inf_nan=False)
-    unstopped_move: float = Field(0.01, gt=0, le=1, allow_inf_nan=False)
-    max_positions: int = Field(1, ge=1, le=8)
+    mode: Literal["risk", "fixed"] = Field("risk", description="risk: lose a fixed share of equity at the stop; fixed: always the same lots")
+    risk_fraction: float = Field(
+        0.01, gt=0, le=0.5, allow_inf_nan=False, description="share of equity lost when the stop is hit (0.01 is one percent)"
+    )
+    fixed_lots: float = Field(0.1, gt=0, le=1000, allow_inf_nan=False, description="size in lots, in fixed mode")
+    unstopped_move: float = Field(
+        0.01, gt=0, le=1, allow_inf_nan=False, description="price move, as a fraction of price, that stands for the stop of a decision without one"
+    )
+    max_positions: int = Field(1, ge=1, le=8, description="positions and working entry orders at a time (count)")
 
     def as_row(self) -> NDArray[np.float64]:
         """The parameters as compiled code needs them, shape (SIZING_FIELDS,)."""
@@ -71,7 +75,9 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_risk_fraction: float = Field(0.02, gt=0, le=1, allow_inf_nan=False)
+    max_risk_fraction: float = Field(
+        0.02, gt=0, le=1, allow_inf_nan=False, description="share of equity that one position may lose at its stop (0.02 is two percent)"
+    )
 
     def as_row(self) -> NDArray[np.float64]:
         """The parameters as compiled code needs them, shape (LIMIT_FIELDS,)."""

@@ -14,7 +14,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from components.fx import BadInput, Instrument
+from components.fx import BadInput, Instrument, bad_input_of
 from components.fx import book as b
 
 MANAGE_SIGNATURE = types.int64(
@@ -170,9 +170,7 @@ class Strategy:
         try:
             return self.params.model_validate(dict(values or {}))
         except ValidationError as error:
-            first: Any = error.errors()[0] if hasattr(error, "errors") else {"loc": ("",), "msg": str(error), "input": values}
-            name = ".".join(str(part) for part in first["loc"]) or "params"
-            raise BadInput(f"params.{name}", f"{first['input']!r}: {first['msg']}") from None
+            raise bad_input_of(error, "params.", kind=self.params) from None
 
     def managing(self, params: Params) -> tuple[Any, NDArray[np.float64] | None]:
         """The compiled `manage` and its parameters, or (None, None) where these parameters switch it off."""

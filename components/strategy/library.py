@@ -20,9 +20,9 @@ MODIFY = int(Action.MODIFY)
 class Brackets(Params):
     """Stop and target in multiples of the average true range; 0 leaves one out."""
 
-    atr_period: int = Field(14, ge=2, le=200)
-    stop_atr: float = Field(2.0, ge=0, le=20)
-    target_atr: float = Field(3.0, ge=0, le=40)
+    atr_period: int = Field(14, ge=2, le=200, description="bars of the average true range")
+    stop_atr: float = Field(2.0, ge=0, le=20, description="distance of the stop (multiples of the average true range; 0 for none)")
+    target_atr: float = Field(3.0, ge=0, le=40, description="distance of the target (multiples of the average true range; 0 for none)")
 
 
 def _columns(bars: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
@@ -40,10 +40,10 @@ def _brackets(price: Floats, side: NDArray[np.int8], true_range: Floats, params:
 class SmaCrossParams(Brackets):
     """Lengths of the two moving averages, in bars."""
 
-    fast: int = Field(10, ge=2, le=500)
-    slow: int = Field(30, ge=3, le=1000)
-    stop_atr: float = Field(3.0, ge=0, le=20)
-    target_atr: float = Field(6.0, ge=0, le=40)
+    fast: int = Field(10, ge=2, le=500, description="length of the fast average (bars)")
+    slow: int = Field(30, ge=3, le=1000, description="length of the slow average (bars)")
+    stop_atr: float = Field(3.0, ge=0, le=20, description="distance of the stop (multiples of the average true range; 0 for none)")
+    target_atr: float = Field(6.0, ge=0, le=40, description="distance of the target (multiples of the average true range; 0 for none)")
 
     @model_validator(mode="after")
     def _ordered(self) -> SmaCrossParams:
@@ -66,8 +66,10 @@ def sma_cross(bars: pd.DataFrame, context: Context, params: SmaCrossParams) -> D
 class AtrBreakoutParams(Brackets):
     """Channel length in bars, and the move, in multiples of the initial risk, at which the stop goes to the entry price."""
 
-    channel: int = Field(24, ge=2, le=500)
-    break_even_at: float = Field(1.0, ge=0, le=20)
+    channel: int = Field(24, ge=2, le=500, description="length of the channel (bars)")
+    break_even_at: float = Field(
+        1.0, ge=0, le=20, description="gain at which the stop goes to the entry price (multiples of the initial risk; 0 for never)"
+    )
 
 
 def atr_breakout(bars: pd.DataFrame, context: Context, params: AtrBreakoutParams) -> Decisions:
@@ -101,12 +103,12 @@ def break_even(account, positions, n_positions, orders, n_orders, marks, bar, pa
 class PullbackParams(Brackets):
     """Trend length, the pullback's RSI, and the life of the stop entry, in bars."""
 
-    trend: int = Field(100, ge=5, le=1000)
-    rsi_period: int = Field(5, ge=2, le=100)
-    rsi_low: float = Field(35.0, gt=0, lt=50)
-    entry_atr: float = Field(0.1, ge=0, le=5)
-    expiry_bars: int = Field(4, ge=1, le=100)
-    leave_on_turn: bool = True
+    trend: int = Field(100, ge=5, le=1000, description="length of the trend average (bars)")
+    rsi_period: int = Field(5, ge=2, le=100, description="length of the relative strength index (bars)")
+    rsi_low: float = Field(35.0, gt=0, lt=50, description="relative strength index below which a dip counts (0 to 50)")
+    entry_atr: float = Field(0.1, ge=0, le=5, description="distance of the entry beyond the bar (multiples of the average true range)")
+    expiry_bars: int = Field(4, ge=1, le=100, description="life of the entry order (bars)")
+    leave_on_turn: bool = Field(True, description="leave when the trend turns (yes or no)")
 
 
 def pullback(bars: pd.DataFrame, context: Context, params: PullbackParams) -> Decisions:
@@ -135,7 +137,7 @@ def pullback(bars: pd.DataFrame, context: Context, params: PullbackParams) -> De
 class ModelEdgeParams(Brackets):
     """How much likelier one direction must be than the other, and a model's probabilities to ask."""
 
-    edge: float = Field(0.05, ge=0, lt=1)
+    edge: float = Field(0.05, ge=0, lt=1, description="how much likelier one direction must be than the other (probability, 0 to 1)")
 
 
 def model_edge(bars: pd.DataFrame, context: Context, params: ModelEdgeParams) -> Decisions:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.base import get_log
+from components.base import get_log, now_ms
 from components.ledger import TrialLedger, TrialState, code_version
 from components.models import ModelStore, load_model
 from components.pipeline import Dataset, DatasetFrames, PipelineStore, load_dataset, parse_payload
@@ -73,12 +73,13 @@ def train(home: Path, payload: TrainSpec | Mapping[str, Any], progress: Callable
             message = f"fold {number + 1} of {len(splits)}: log loss {seen['log_loss']:.4f}, best naive {seen['naive_log_loss']:.4f}"
             report(0.05 + 0.75 * (number + 1) / len(splits), message, fold=number + 1, **seen)
         report(0.8, f"fitting on all {dataset.train_rows:,} training rows")
-        result = _finish(home, spec, dataset, frames, measured, diary)
+        result, is_known = _finish(home, spec, dataset, frames, measured, diary)
     finally:
         diary.close()
     get_log("training").info("model trained", model=result["model_id"], version=result["version"], beats_baseline=result["beats_baseline"])
     verdict = "better than" if result["beats_baseline"] else "no better than"
-    report(1.0, f"{spec.name}:{result['version']} registered, {verdict} the naive baselines", **result["metrics"]["test"])
+    became = "already known" if is_known else "registered"
+    report(1.0, f"{spec.name}:{result['version']} {became}, {verdict} the naive baselines", **result["metrics"]["test"])
     return result
 
 
@@ -97,7 +98,10 @@ def _measure_fold(spec: TrainSpec, frames: DatasetFrames, split: Fold) -> Metric
     return _measures(predict(booster, validation[names]), train, validation)
 
 
-def _finish(home: Path, spec: TrainSpec, dataset: Dataset, frames: DatasetFrames, measured: list[Metrics], diary: _Diary) -> dict[str, Any]:
+def _finish(
+    home: Path, spec: TrainSpec, dataset: Dataset, frames: DatasetFrames, measured: list[Metrics], diary: _Diary
+) -> tuple[dict[str, Any], bool]:
+    """The training's result, and whether the registry had this very model before."""
     names = list(frames.feature_names)
     booster = fit(spec, frames.train[names], frames.train["label"].to_numpy())
     test = diary.keep("holdout", 0, lambda: _measures(predict(booster, frames.test[names]), frames.train, frames.test))
@@ -112,6 +116,7 @@ def _finish(home: Path, spec: TrainSpec, dataset: Dataset, frames: DatasetFrames
         "spec": spec.model_dump(),
         "code_version": code_version(),
     }
+    began_ms = now_ms()
     store = ModelStore.open(home)
     try:
         model = store.register(
@@ -128,7 +133,7 @@ def _finish(home: Path, spec: TrainSpec, dataset: Dataset, frames: DatasetFrames
     finally:
         store.close()
     load_model(home, model.id)  # what was registered can be read back
-    return {
+    result = {
         "model_id": model.id,
         "name": model.name,
         "version": model.version,
@@ -136,6 +141,7 @@ def _finish(home: Path, spec: TrainSpec, dataset: Dataset, frames: DatasetFrames
         "beats_baseline": beats,
         "metrics": metrics,
     }
+    return result, model.created_ms < began_ms
 
 
 def _measures(probability: Floats, train: pd.DataFrame, test: pd.DataFrame) -> Metrics:

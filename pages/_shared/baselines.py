@@ -14,15 +14,17 @@ HITS = {"accuracy": "model", "majority_accuracy": "most frequent class", "last_l
 
 
 def show_baselines(model: Model, key: str) -> None:
-    """Two charts: log loss and accuracy on the test part, the model and each naive rule."""
+    """Two charts: log loss and accuracy on the test part, the model and each naive rule; the best row is marked, whoever it is."""
     test = model.metrics.get("test", {})
     left, right = st.columns(2, gap="medium")
     with left:
         losses = {name: test[metric] for metric, name in LOSSES.items() if metric in test}
-        draw(figures.dots_chart(losses, "log loss on the test part (nats): further left is better", best="model"), f"{key}.losses")
+        best = min(losses, key=losses.__getitem__, default="")
+        draw(figures.dots_chart(losses, "log loss on the test part (nats): further left is better", best=best), f"{key}.losses")
     with right:
         hits = {name: 100 * test[metric] for metric, name in HITS.items() if metric in test}
-        draw(figures.dots_chart(hits, "accuracy on the test part (%): further right is better", best="model", digits=1), f"{key}.hits")
+        best = max(hits, key=hits.__getitem__, default="")
+        draw(figures.dots_chart(hits, "accuracy on the test part (%): further right is better", best=best, digits=1), f"{key}.hits")
 
 
 def say_verdict(model: Model) -> None:

@@ -43,7 +43,7 @@ def show_comparison(comparison: Comparison) -> None:
         }
         for row in comparison.rows
     ]
-    table(rows, f"comparison.{comparison.id}")
+    table(rows, f"comparison.{comparison.id}", hide=("id",))
     lines = {}
     for row in comparison.rows:
         try:

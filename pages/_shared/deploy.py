@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,11 +16,19 @@ from components.strategy import strategy as strategy_named
 from pages._shared import stores
 from pages._shared.choices import Document, choose_bars, choose_model, choose_strategy, rules
 from pages._shared.liveness import liveness_of
-from pages._shared.parts import chip, missing, plain, table, told_errors
+from pages._shared.parts import chip, kept_error, missing, plain, stays_open, table, tell_kept, told_errors
 from pages._shared.text import age, number, pairs, plural, side_word, utc
 
 UNTIL_HELP = "for a terminal that replays these bars: its history must end before the first replayed bar; leave it empty for a live market"
-SIGNAL = ("bar", "action", "side", "lots", "entry", "stop", "target")
+REFRESH_EVERY_S = 3.0
+NUMBERS = {"bar": ("open", "high", "low", "close", "volume"), "signal": ("lots", "entry", "stop", "target")}
+NOT_DECIDED = {
+    "stale": "found too late to act on",
+    "halted": "trading was halted",
+    "idle": "not armed",
+    "partial": "only partly seen",
+    "missing": "never dealt with",
+}
 
 
 def show() -> None:
@@ -28,12 +37,19 @@ def show() -> None:
     if not stores.pipeline().bar_sets():
         missing("There are no bars, so nothing can be deployed.", "Press “Collect” on the page Data Streams.")
         return
-    with st.expander("Create a deployment", expanded=not deployments, icon=":material/add:"):
+    with st.expander("Create a deployment", expanded=stays_open("deploy", not deployments), icon=":material/add:"):
         _create()
-    if not deployments:
-        missing("Nothing is deployed.", "Press “Create deployment” above; it trades once it is armed and its terminal sends ticks.")
-    for one in deployments:
-        _deployment(one)
+    st.fragment(_deployments, run_every=REFRESH_EVERY_S)()
+
+
+def _deployments() -> None:
+    with told_errors():
+        deployments = stores.desk().deployments()
+        if not deployments:
+            missing("Nothing is deployed.", "Press “Create deployment” above; it trades once it is armed and its terminal sends ticks.")
+        for one in deployments:
+            with told_errors():
+                _deployment(one)
 
 
 def _create() -> None:
@@ -82,7 +98,7 @@ def _create() -> None:
 def _deployment(one: Deployment) -> None:
     live = liveness_of(one)
     with st.container(border=True):
-        words, state, press = st.columns([6, 1.2, 4], vertical_alignment="center")
+        words, state, press = st.columns([5, 1.1, 5], vertical_alignment="center")
         words.markdown(
             f"**{strategy_named(one.strategy).title}** on account **{plain(one.account_id)}** · {one.symbol} {one.spec.timeframe} · `{one.id}`"
         )
@@ -90,12 +106,10 @@ def _deployment(one: Deployment) -> None:
             chip(one.state)
         with press, st.container(horizontal=True):
             if one.state == "armed":
-                if st.button("Disarm", key=f"disarm.{one.id}", icon=":material/toggle_off:", width="stretch"):
-                    stores.desk().disarm(one.id, "a person disarmed it on the dashboard")
-                    st.rerun()
-            elif st.button("Arm", key=f"arm.{one.id}", icon=":material/toggle_on:", width="stretch", type="primary"):
-                stores.desk().arm(one.id)
-                st.rerun()
+                _press("disarm", one, icon=":material/toggle_off:")
+            else:
+                _press("arm", one, icon=":material/toggle_on:", type="primary")
+                _press("archive", one, icon=":material/archive:", help="put it away; its journals stay")
             wants_twin = st.button(
                 "Twin replay",
                 key=f"twin.{one.id}",
@@ -117,17 +131,39 @@ def _deployment(one: Deployment) -> None:
         )
         st.caption(f"{live.word} · {bar}")
         if wants_twin:
-            with st.spinner("replaying the ticks through the step …"), told_errors():
+            with st.spinner("replaying the ticks through the step …"), kept_error(one.id):
                 st.session_state[f"twin.report.{one.id}"] = twin_replay(stores.home(), one.id)
+        tell_kept(one.id)
         report = st.session_state.get(f"twin.report.{one.id}")
         if report is not None:
             _twin(report)
 
 
+def _press(change: str, one: Deployment, **look: Any) -> None:
+    st.button(change.capitalize(), key=f"{change}.{one.id}", width="stretch", on_click=_change, args=(change, one.id), **look)
+
+
+def _change(change: str, deployment_id: str) -> None:
+    """What a click on Arm, Disarm or Archive does."""
+    desk = stores.desk()
+    with kept_error(deployment_id):
+        if change == "disarm":
+            desk.disarm(deployment_id, "a person disarmed it on the dashboard")
+        else:
+            {"arm": desk.arm, "archive": desk.archive}[change](deployment_id)
+
+
 def _twin(report: TwinReport) -> None:
     counts = f"signals {report.signals_equal:,} of {max(report.signals_twin, report.signals_live):,} equal, fills {report.fills_equal:,} of {max(report.fills_twin, report.fills_live):,} equal"
     over = f"over {plural(report.ticks, 'tick')} and {plural(report.bars, 'bar')}, {plural(report.trades, 'trade')}"
-    profit = f"profit of the twin {number(report.profit_twin, 2, sign=True)}, live {number(report.profit_live, 2, sign=True)} (account currency)"
+    profit = f"net profit (costs taken off) of the twin {number(report.profit_twin, 2, sign=True)}, live {number(report.profit_live, 2, sign=True)} (account currency)"
+    profit += f". The desk did not decide on {_not_decided(report.not_decided)}" if report.not_decided else ""
+    if not report.is_comparable:
+        st.info(
+            plain(f"Nothing to compare yet: {over}, fills of the twin {report.fills_twin:,}, live {report.fills_live:,}; {profit}."),
+            icon=":material/hourglass_empty:",
+        )
+        return
     exits = ", ".join(f"{name.lower().replace('_', ' ')} {count}" for name, count in report.exits.items())
     if report.is_equal:
         st.success(plain(f"Live equals its twin, one to one: {counts} {over}. Exits: {exits or 'none'}. {profit}."), icon=":material/check:")
@@ -136,7 +172,12 @@ def _twin(report: TwinReport) -> None:
         plain(f"Live and its twin differ in {plural(len(report.differences), 'place')}: {counts} {over}. {profit}."), icon=":material/warning:"
     )
     rows = [
-        {"what": one.what, "time (UTC)": _time_of(one.twin or one.live), "twin": _row_words(one.twin), "live": _row_words(one.live)}
+        {
+            "what": one.what,
+            "time (UTC)": _time_of(one.twin or one.live),
+            "twin": _row_words(one.what, one.twin),
+            "live": _row_words(one.what, one.live),
+        }
         for one in report.differences[:200]
     ]
     table(pd.DataFrame(rows), f"differences.{report.deployment_id}", most_rows=6)
@@ -146,17 +187,22 @@ def _time_of(row: tuple[object, ...] | None) -> str:
     return "–" if row is None else f"{from_ms(int(str(row[0]))):%Y-%m-%d %H:%M:%S}"
 
 
-def _row_words(row: tuple[object, ...] | None) -> str:
-    """A row of the twin's report: a signal (7 fields) or a fill (8 fields)."""
+def _not_decided(counts: dict[str, int]) -> str:
+    words = ", ".join(f"{count:,} {word}: {NOT_DECIDED.get(word, word)}" for word, count in counts.items())
+    return f"{plural(sum(counts.values()), 'bar')} ({words})"
+
+
+def _row_words(what: str, row: tuple[Any, ...] | None) -> str:
+    """A row of the twin's report: of a bar, a signal or a fill."""
     if row is None:
         return "nothing"
-    if len(row) == len(SIGNAL):
-        _, action, side, *numbers = row
-        named = dict(zip(SIGNAL[3:], numbers, strict=True))
-        head = f"{action} {side_word(int(str(side)))}"
+    if what == "bar":
+        head, numbers = "", dict(zip(NUMBERS["bar"], row[1:], strict=True))
+    elif what == "signal":
+        head, numbers = f"{row[1]} {side_word(row[2])}", dict(zip(NUMBERS["signal"], row[3:], strict=True))
     else:
-        _, change, ticket, side, lots, price, exit_kind, profit = row
-        named = {"lots": lots, "at": price, "profit": profit if change == "closed" else None}
-        reason = f" by {str(exit_kind).lower().replace('_', ' ')}" if change == "closed" else ""
-        head = f"{change} no. {ticket} {side_word(int(str(side)))}{reason}"
-    return ", ".join([head, *(f"{name} {value:g}" for name, value in named.items() if isinstance(value, float) and value == value)])
+        _, change, ticket, side, lots, price, exit_kind, profit, cost = row
+        reason = f" by {exit_kind.lower().replace('_', ' ')}" if change == "closed" else ""
+        head = f"{change} no. {ticket} {side_word(side)}{reason}"
+        numbers = {"lots": lots, "at": price, "profit": profit if change == "closed" else None, "cost": cost}
+    return ", ".join([*([head] if head else []), *(f"{name} {value:g}" for name, value in numbers.items() if value is not None)])

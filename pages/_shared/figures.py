@@ -14,7 +14,7 @@ GREEN, AMBER, RED, BLUE, VIOLET = "#00e060", "#ffb000", "#ff5c5c", "#58c9e8", "#
 SAND, TEXT, DIM, GRID, PAPER = "#e8e8a0", "#b9f5cb", "#7fb892", "#143021", "rgba(0,0,0,0)"
 SERIES = (GREEN, BLUE, AMBER, VIOLET, SAND, RED)
 FONT = "ui-monospace, 'DejaVu Sans Mono', 'Cascadia Mono', Menlo, Consolas, monospace"
-CANDLES_UP_TO = 600
+BARS_UP_TO = 600
 FEW = 20
 TIME_AXIS = "time (UTC)"
 MONEY = ",.0f"
@@ -46,7 +46,7 @@ def _labels(figure: go.Figure, x: str, y: str, **where: Any) -> None:
 
 
 def price_chart(bars: pd.DataFrame, symbol: str, gaps: Sequence[Mapping[str, Any]] = (), height: int = 380) -> go.Figure:
-    """Prices with missing bars marked in amber: candles for a short stretch, the close for a long one.
+    """Prices with missing bars marked in amber: bars for a short stretch, the close for a long one.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def price_chart(bars: pd.DataFrame, symbol: str, gaps: Sequence[Mapping[str, Any
     """
     figure = go.Figure()
     times = _times(bars.index)
-    if len(bars) <= CANDLES_UP_TO:
+    if len(bars) <= BARS_UP_TO:
         figure.add_trace(
             go.Candlestick(
                 x=times,
@@ -243,8 +243,18 @@ def counts_chart(values: Mapping[str, int], title: str, height: int = 320) -> go
     ordered = sorted(values.items(), key=lambda item: item[1])
     names, numbers = [name for name, _ in ordered], [count for _, count in ordered]
     figure = go.Figure(
-        go.Bar(x=numbers, y=names, orientation="h", marker={"color": BLUE, "opacity": 0.85}, text=numbers, textposition="auto", width=0.6)
+        go.Bar(
+            x=numbers,
+            y=names,
+            orientation="h",
+            marker={"color": BLUE, "opacity": 0.85},
+            text=numbers,
+            textposition="outside",
+            cliponaxis=False,
+            width=0.6,
+        )
     )
+    figure.update_xaxes(range=[0, 1.12 * max(numbers, default=1)])
     return _titled(figure, title, height)
 
 

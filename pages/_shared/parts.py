@@ -11,8 +11,8 @@ import streamlit as st
 from plotly.graph_objects import Figure
 from streamlit.runtime.pages_manager import PagesManager
 
-from components.base import now_ms
 from components.fx import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable
+from pages._shared import stores
 from pages._shared.text import DASH, utc
 
 _STYLE = """
@@ -29,6 +29,8 @@ h2, h3 { letter-spacing: .02em; }
 [data-tag] { background: #12351f !important; border: 1px solid #1f5a36; }
 [data-tag], [data-tag] * { color: #b9f5cb !important; }
 .st-key-halt button { border-color: #ff5c5c; color: #ff5c5c; font-weight: 700; }
+.st-key-reduce button { border-color: #ffb000; color: #ffb000; font-weight: 700; }
+.st-key-reduce button:hover { background: #ffb000; color: #030805; border-color: #ffb000; }
 .st-key-halt button:hover { background: #ff5c5c; color: #030805; border-color: #ff5c5c; }
 </style>
 """
@@ -50,14 +52,28 @@ _COLOUR_OF = {word: colour for colour, words in CHIP_COLOURS.items() for word in
 
 
 @contextmanager
-def page(title: str, caption: str) -> Iterator[None]:
-    """A page: its head, and every `PlatformError` of its body as a sentence."""
+def page(title: str, caption: str, shows_state: bool = True) -> Iterator[None]:
+    """A page: its head, every `PlatformError` of its body as a sentence, and a banner while trading is not ACTIVE."""
     _leave_automatic_pages()
     st.html(_STYLE)
     st.title(title, anchor=False)
-    st.caption(f"{caption} · all times UTC · drawn {utc(now_ms())}")
+    st.caption(f"{caption} · all times UTC")
+    if shows_state:
+        with st.container():
+            st.fragment(_state_banner, run_every=STATE_EVERY_S)()
     with told_errors():
         yield
+
+
+def _state_banner() -> None:
+    with told_errors():
+        state = stores.desk().trading_state()
+        if state == "ACTIVE":
+            return
+        last = stores.desk().state_history(1)
+        since = f" Since {utc(last[0].at_ms)} UTC{': ' + last[0].reason if last[0].reason else ''}." if last else ""
+        show = st.error if state == "HALTED" else st.warning
+        show(f"**{state}: {STATE_MEANINGS[state]}.**{plain(since)} It is changed on the page System Matrix.", icon=":material/front_hand:")
 
 
 def _leave_automatic_pages() -> None:
@@ -71,12 +87,34 @@ def _leave_automatic_pages() -> None:
         st.rerun()
 
 
+def stays_open(key: str, is_open: bool) -> bool:
+    """How an expander was at the visit's first look: one that turns by itself would close under the hand of whom it serves."""
+    return bool(st.session_state.setdefault(f"open.{key}", is_open))
+
+
 @contextmanager
 def told_errors() -> Iterator[None]:
     """A `PlatformError` becomes its sentence and what to do about it; anything else passes."""
     try:
         yield
     except PlatformError as error:
+        tell(error)
+
+
+@contextmanager
+def kept_error(key: str) -> Iterator[None]:
+    """What a click in a fragment does: its `PlatformError` is kept for `tell_kept`, for the next drawing would wipe it out."""
+    st.session_state.pop(f"error.{key}", None)
+    try:
+        yield
+    except PlatformError as error:
+        st.session_state[f"error.{key}"] = error
+
+
+def tell_kept(key: str) -> None:
+    """Show the error of the last click under this key, where there was one."""
+    error = st.session_state.get(f"error.{key}")
+    if error is not None:
         tell(error)
 
 
@@ -98,6 +136,8 @@ def chip(word: str, label: str | None = None) -> None:
     st.badge(label or word, color=_COLOUR_OF.get(word, "gray"))  # type: ignore[arg-type]
 
 
+STATE_EVERY_S = 1.0
+STATE_MEANINGS = {"ACTIVE": "signals are issued", "REDUCING": "positions are only closed", "HALTED": "no signal is issued"}
 STATE_COLOURS = {"ACTIVE": "#00e060", "REDUCING": "#ffb000", "HALTED": "#ff5c5c"}
 
 
@@ -125,10 +165,20 @@ ROW_PIXELS = 31.5
 AUTO_ROWS = 10
 
 
-def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, key: str, most_rows: int = 10, **columns: Any) -> None:
-    """Rows as a table, as high as its rows up to `most_rows`; `columns` are Streamlit column settings by column name."""
+def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, key: str, most_rows: int = 10, hide: Sequence[str] = (), **columns: Any) -> None:
+    """Rows as a table, as high as its rows up to `most_rows`; `columns` are Streamlit column settings by column name.
+
+    Columns named in `hide` can be shown from the table's own menu.
+    """
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
-    st.dataframe(frame, hide_index=True, key=key, column_config=columns or None, height=table_height(len(frame), most_rows), placeholder=DASH)
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key=key,
+        column_config=dict.fromkeys(hide) | columns or None,
+        height=table_height(len(frame), most_rows),
+        placeholder=DASH,
+    )
 
 
 def table_height(rows: int, most_rows: int) -> int | Literal["auto"]:

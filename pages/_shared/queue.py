@@ -15,22 +15,36 @@ from pages._shared.text import span, utc
 PATIENCE_MS = 5_000
 POLL_S = 1.0
 _WATCHED = "watched_jobs"
+_SUBMITTED = "submitted_job"
 
 
 def submit(kind: str, payload: dict[str, Any]) -> Job:
     """Put a job into the queue and watch it on the pages that show its kind."""
     job = stores.jobs().submit(kind, payload)
+    st.session_state[_SUBMITTED] = (kind, job.id)
     st.session_state.setdefault(_WATCHED, []).append(job.id)
     return job
 
 
 def show_progress(*kinds: str) -> None:
-    """Waiting and running jobs of these kinds, live; and how those of this visit ended. Draws nothing where there is nothing."""
+    """Waiting and running jobs of these kinds, live; and how those of this visit ended.
+
+    The container is there even where it is empty: what follows keeps its place, so that an open form stays open.
+    """
     active, ended = _jobs_of(kinds)
-    if active:
-        st.fragment(_draw_active, run_every=POLL_S)(kinds)
-    for job in ended:
-        _draw_ended(job)
+    with st.container():
+        if active:
+            st.fragment(_draw_active, run_every=POLL_S)(kinds)
+        for job in ended:
+            _draw_ended(job)
+
+
+def say_submitted(kind: str) -> None:
+    """Say once, under its form, that a job of this kind went into the queue."""
+    with st.container():
+        if st.session_state.get(_SUBMITTED, ("", ""))[0] == kind:
+            _, job_id = st.session_state.pop(_SUBMITTED)
+            st.success(f"{kind} job {job_id} submitted.", icon=":material/check:")
 
 
 def worker_note() -> str | None:

@@ -139,7 +139,7 @@ def _trades(run: StoredRun, trades: pd.DataFrame) -> None:
         }
     )
     columns = dict.fromkeys(("entry", "exit", "stop", "target"), price) | {f"net profit ({run.currency})": money}
-    table(frame, f"trades.{run.id}", **columns)
+    table(frame, f"trades.{run.id}", hide=("ambiguous", "reason"), **columns)
 
 
 def _rules(run: StoredRun) -> dict[str, str]:

@@ -63,17 +63,23 @@ def test_a_run_says_all_that_it_was_asked_for(home: Path, bar_set_id: str) -> No
         ({"bar_set_id": "nothing"}, NotFound, "nothing"),
         ({"strategy": "model_edge"}, BadInput, "model"),
         ({"model_id": "nobody"}, NotFound, "nobody"),
-        ({"account": {"currency": "CHF"}}, BadInput, "USDCHF"),
     ],
 )
-def test_a_run_that_fails_says_why_and_counts_as_a_try(
+def test_what_cannot_be_tried_says_why_and_is_no_try(
     home: Path, bar_set_id: str, changes: dict[str, Any], error: type[PlatformError], says: str
 ) -> None:
     with pytest.raises(error, match=says):
         execute_backtest(home, {"strategy": "sma_cross", "bar_set_id": bar_set_id, **changes})
+    assert TrialLedger.open(home).count() == 0
+    assert BacktestStore.open(home).runs() == []
+
+
+def test_a_run_that_fails_says_why_and_counts_as_a_try(home: Path, bar_set_id: str) -> None:
+    with pytest.raises(BadInput, match="USDCHF"):
+        execute_backtest(home, {"strategy": "sma_cross", "bar_set_id": bar_set_id, "params": {"fast": 5}, "account": {"currency": "CHF"}})
     (trial,) = TrialLedger.open(home).list()
-    assert trial.state == "failed"
-    assert says in trial.metrics["error"]
+    assert (trial.state, trial.params["fast"], "slow" in trial.params) == ("failed", 5, True)
+    assert "USDCHF" in trial.metrics["error"]
     assert BacktestStore.open(home).runs() == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.backtest import compare, execute_backtest, import_backtest
 from components.base import now_ms
-from components.bridge import Mailbox, TerminalFacts, TickStore
+from components.bridge import Mailbox, SymbolFacts, TerminalFacts, TickStore
 from components.bridge.issue import issue_signals
 from components.desk import DeploymentSpec, DeskStore
 from components.fx import AccountSnapshot, BadInput, Report, Signal, Tick
@@ -79,7 +79,8 @@ def _live(home: Path, bar_set_id: str, model_id: str) -> None:
     ]
     for one in made[:2]:
         desk.arm(one.id)
-    mailbox.hello(TerminalFacts(ACCOUNT, "USD", 30.0, "hedging", True, "replay", name="simulated terminal"))
+    told = SymbolFacts("EURUSD", "EURUSD", 5, 100_000.0, 0.01, 0.01, 100.0)
+    mailbox.hello(TerminalFacts(ACCOUNT, "USD", 30.0, "hedging", True, "replay", name="simulated terminal", symbols=(told,)))
     closes = PipelineStore.open(home).load_bars(bar_set_id).tail(200)
     start_ms = int(closes.index.as_unit("ms").asi8[0])
     prices = closes["close"].to_numpy()

@@ -20,6 +20,8 @@ from components.pipeline import PipelineStore
 
 pytestmark = pytest.mark.slow
 
+SHOWN_WITHIN_MS = 3_000
+
 
 def newest_job(home: Path) -> Job:
     return JobStore.open(home).list(limit=1)[0]
@@ -57,6 +59,7 @@ def test_train_submits_the_parameters_of_the_form(acting_dashboard: Dashboard, p
     page.keyboard.press("Tab")
     click(page, "Train")
     page.get_by_text("train · waiting").wait_for()
+    page.get_by_text(f"train job {newest_job(acting_dashboard.home).id} submitted.").wait_for()
     job = newest_job(acting_dashboard.home)
     assert job.kind == "train"
     assert job.payload["folds"] == 4
@@ -81,6 +84,7 @@ def test_run_backtest_submits_the_spec_of_the_form(acting_dashboard: Dashboard, 
     page.keyboard.press("Tab")
     click(page, "Run backtest")
     page.get_by_text("backtest · waiting").wait_for()
+    assert page.get_by_role("spinbutton", name="slow").is_visible(), "the form stays open"
     job = newest_job(acting_dashboard.home)
     assert job.kind == "backtest"
     assert (job.payload["strategy"], job.payload["policy"], job.payload["params"]["slow"]) == ("sma_cross", "mt5", 40)
@@ -111,7 +115,7 @@ def test_compare_stores_a_comparison_by_the_chosen_criterion(acting_dashboard: D
     assert comparisons[0].criterion == "drawdown"
 
 
-def test_halt_and_resume_change_the_trading_state_and_keep_the_reason(acting_dashboard: Dashboard, page: Any) -> None:
+def test_halt_reduce_and_resume_change_the_trading_state_and_keep_the_reason(acting_dashboard: Dashboard, page: Any) -> None:
     desk = DeskStore.open(acting_dashboard.home)
     acting_dashboard.open(page, "")
     page.get_by_placeholder("why (it is kept)").fill("the spread is too wide")
@@ -121,9 +125,29 @@ def test_halt_and_resume_change_the_trading_state_and_keep_the_reason(acting_das
     page.get_by_text("no signal is issued").wait_for()
     assert desk.trading_state() == "HALTED"
     assert desk.state_history(1)[0].reason == "the spread is too wide"
+    assert page.locator(".st-key-halt button").is_disabled()
+    click(page, "REDUCE")
+    page.get_by_text("positions are only closed").wait_for()
+    assert desk.trading_state() == "REDUCING"
     click(page, "RESUME")
     page.get_by_text("signals are issued").wait_for()
     assert desk.trading_state() == "ACTIVE"
+    page.locator(".st-key-resume button:disabled").wait_for()
+
+
+@pytest.mark.parametrize("path", ["", "data_streams", "neural_networks", "fx_analytics", "research_lab", "infrastructure"])
+def test_a_state_that_is_changed_from_outside_is_shown_within_seconds(acting_dashboard: Dashboard, page: Any, path: str) -> None:
+    desk = DeskStore.open(acting_dashboard.home)
+    acting_dashboard.open(page, path)
+    assert page.get_by_text("no signal is issued").count() == 0
+    try:
+        desk.halt("changed from outside")
+        page.get_by_text("no signal is issued").wait_for(timeout=SHOWN_WITHIN_MS)
+        desk.reduce("changed again")
+        page.get_by_text("positions are only closed").wait_for(timeout=SHOWN_WITHIN_MS)
+    finally:
+        desk.resume("the test is over")
+    page.get_by_text("positions are only closed").wait_for(state="detached", timeout=SHOWN_WITHIN_MS)
 
 
 def test_arm_and_disarm_change_the_deployment(acting_dashboard: Dashboard, page: Any) -> None:
@@ -136,6 +160,26 @@ def test_arm_and_disarm_change_the_deployment(acting_dashboard: Dashboard, page:
     page.locator(f".st-key-disarm-{one.id} button").click()
     page.locator(f".st-key-arm-{one.id} button").wait_for()
     assert desk.deployment(one.id).state == "disarmed"
+
+
+def test_the_deployments_are_drawn_anew_by_themselves(acting_dashboard: Dashboard, page: Any) -> None:
+    desk = DeskStore.open(acting_dashboard.home)
+    one = next(deployment for deployment in desk.deployments() if deployment.state == "disarmed")
+    acting_dashboard.open(page, "infrastructure")
+    page.locator(f".st-key-arm-{one.id} button").wait_for()
+    desk.arm(one.id)
+    page.locator(f".st-key-disarm-{one.id} button").wait_for(timeout=10_000)
+    desk.disarm(one.id)
+
+
+def test_archive_puts_a_disarmed_deployment_away(acting_dashboard: Dashboard, page: Any) -> None:
+    desk = DeskStore.open(acting_dashboard.home)
+    spec = next(deployment.spec for deployment in desk.deployments() if deployment.state == "disarmed")
+    one = desk.create(spec)
+    acting_dashboard.open(page, "infrastructure")
+    page.locator(f".st-key-archive-{one.id} button").first.click()
+    page.locator(f".st-key-archive-{one.id} button").first.wait_for(state="detached")
+    assert one.id not in {deployment.id for deployment in desk.deployments()}
 
 
 def test_a_deployment_is_made_from_a_backtest_with_its_parameters(acting_dashboard: Dashboard, page: Any) -> None:
@@ -168,7 +212,21 @@ def test_twin_replay_is_told_in_words(acting_dashboard: Dashboard, page: Any) ->
     one = DeskStore.open(acting_dashboard.home).deployments()[0]
     acting_dashboard.open(page, "infrastructure")
     page.locator(f".st-key-twin-{one.id} button").first.click()
-    page.get_by_text("Live and its twin differ").wait_for()
+    said = page.get_by_text("Nothing to compare yet")
+    said.wait_for()
+    page.get_by_text("missing: never dealt with").wait_for()
+    page.wait_for_timeout(4_000)
+    assert said.is_visible(), "it stays while the deployments are drawn anew"
+
+
+def test_what_a_click_on_a_deployment_could_not_do_stays_told(acting_dashboard: Dashboard, page: Any) -> None:
+    one = DeskStore.open(acting_dashboard.home).deployments()[1]
+    acting_dashboard.open(page, "infrastructure")
+    page.locator(f".st-key-twin-{one.id} button").first.click()
+    said = page.get_by_text("start its terminal first")
+    said.wait_for()
+    page.wait_for_timeout(4_000)
+    assert said.is_visible()
 
 
 def test_processes_are_shown_while_a_supervisor_writes_them_and_called_gone_after(acting_dashboard: Dashboard, page: Any) -> None:

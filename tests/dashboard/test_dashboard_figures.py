@@ -36,7 +36,7 @@ def names(figure: object) -> list[str]:
     return [trace.name for trace in figure.data]  # type: ignore[attr-defined]
 
 
-def test_a_short_stretch_is_drawn_as_candles_and_a_long_one_as_a_line(bars: pd.DataFrame) -> None:
+def test_a_short_stretch_is_drawn_bar_by_bar_and_a_long_one_as_a_line(bars: pd.DataFrame) -> None:
     assert figures.price_chart(bars.tail(200), "EURUSD").data[0].type == "candlestick"
     line = figures.price_chart(bars, "EURUSD").data[0]
     assert line.type == "scatter"

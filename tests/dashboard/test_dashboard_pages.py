@@ -30,7 +30,13 @@ SAID_WHEN_EMPTY = {
 }
 SAID_WHEN_SEEDED = {
     "": ["ACTIVE", "Accounts and ticks", "Last expected bar", "Open positions", "2 of 4"],
-    "data_streams": ["99.94 of 100", "Prices", "26 features", "no training label ends later than"],
+    "data_streams": [
+        "99.94 of 100",
+        "4,998 expected bars all there, 2 more outside the session",
+        "Prices",
+        "26 features",
+        "no training label ends later than",
+    ],
     "neural_networks": ["Job queue", "against naive baselines", "nats in cross-validation", "Last failure: train"],
     "fx_analytics": ["1 of them imported from other programs", "Winner:", "Imported:", "Equity and drawdown", "How it was run"],
     "research_lab": ["Append-only", "trials", "Newest failed trial: sma_cross", "Models against naive baselines"],

@@ -8,7 +8,7 @@ import pytest
 
 from components.fx import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable
 from components.strategy import catalogue
-from pages._shared import forms, text
+from pages._shared import deploy, forms, liveness, text
 from pages._shared.parts import WHAT_TO_DO, plain
 
 
@@ -66,3 +66,30 @@ def test_every_parameter_of_every_strategy_gets_an_input() -> None:
     for strategy in catalogue():
         for name, spec in strategy.params.model_json_schema()["properties"].items():
             assert forms.is_plain(spec), f"{strategy.name}.{name} cannot be drawn"
+
+
+@pytest.mark.parametrize(
+    ("what", "row", "words"),
+    [
+        ("bar", (0, 1.1, 1.2, 1.0, 1.15, 40.0), "open 1.1, high 1.2, low 1, close 1.15, volume 40"),
+        ("signal", (0, "open", 1, 0.1, None, 1.05, 1.3), "open long, lots 0.1, stop 1.05, target 1.3"),
+        ("fill", (0, "closed", 7, -1, 0.1, 1.2, "STOP", -5.0, 0.7), "closed no. 7 short by stop, lots 0.1, at 1.2, profit -5, cost 0.7"),
+        ("fill", None, "nothing"),
+    ],
+)
+def test_every_kind_of_difference_from_the_twin_is_told(what: str, row: tuple[object, ...] | None, words: str) -> None:
+    assert deploy._row_words(what, row) == words
+
+
+def test_a_bar_that_waits_is_called_late_after_the_grace_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000_000
+    monkeypatch.setattr(liveness, "now_ms", lambda: now)
+    assert not liveness._waits_long("d-grace", 10)
+    now += liveness.GRACE_MS - 1
+    assert not liveness._waits_long("d-grace", 10)
+    now += 1
+    assert liveness._waits_long("d-grace", 10)
+    assert not liveness._waits_long("d-grace", 20), "the next bar has its own grace"
+    now += liveness.GRACE_MS
+    assert not liveness._waits_long("d-grace", None)
+    assert not liveness._waits_long("d-grace", 20)

@@ -76,6 +76,7 @@ def test_an_empty_platform_answers_every_question(sequence: Command) -> None:
     assert sequence.json("signals") == []
     status = sequence.json("status")
     assert (status["processes"], status["first_data"], status["supervisor_pid"]) == ([], [], None)
+    assert (status["trading_state"], status["reason"]) == ("ACTIVE", "")
     assert sequence("status").stdout.startswith("The platform does not run on")
     assert "No jobs yet." in sequence("jobs", "list").stdout
 
@@ -92,7 +93,11 @@ def test_an_empty_platform_answers_every_question(sequence: Command) -> None:
         (("collect", "--timeframe", "H7"), 2, "timeframe: 'H7' is unknown"),
         (("jobs", "submit", "dig"), 2, "kind: 'dig' is unknown; use one of collect, dataset, train, backtest"),
         (("jobs", "submit", "collect", "--payload", "{"), 2, "payload: is not JSON"),
-        (("jobs", "submit", "collect", "--payload", "[1]"), 2, "payload"),
+        (("jobs", "submit", "collect", "--payload", "[1]"), 2, "payload: is not a JSON object"),
+        (("jobs", "submit", "collect", "--payload", '{"source": "sample", "symbol": "EURUSD"}'), 2, "timeframe: is missing"),
+        (("jobs", "submit", "dataset", "--payload", '{"bar_set_id": "b", "recipe": {"embargo": 1}}'), 2, "embargo: is unknown; known are features"),
+        (("jobs", "submit", "train", "--payload", '{"dataset_id": "d", "folds": 999}'), 2, "folds: 999: input should be"),
+        (("jobs", "submit", "backtest", "--payload", '{"strategy": "moon", "bar_set_id": "b"}'), 2, "strategy: 'moon' is unknown"),
         (("jobs", "list", "--state", "lost"), 2, "state: 'lost' is unknown"),
         (("signals", "--state", "lost"), 2, "state: 'lost' is unknown"),
         (("train", "--dataset", "x", "--set", "folds"), 2, "set: 'folds' is not name=value"),
@@ -167,9 +172,19 @@ def test_deployments_are_made_armed_and_halted(sequence: Command) -> None:
     assert (made["state"], made["spec"]["params"]["trend"]) == ("disarmed", 50)
     assert sequence.json("deploy", "arm", made["id"])["state"] == "armed"
     assert [(row["account_id"], row["state"]) for row in sequence.json("deploy", "list")] == [("a-1", "armed")]
-    assert "pullback" in sequence("deploy", "list").stdout
+    assert "trend=50" in sequence("deploy", "list").stdout
+    text = sequence("deploy", "create", "--account", "a-2", "--strategy", "sma_cross", "-p", "fast=7").stdout
+    facts = dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line.strip())
+    assert (facts["account_id"], facts["params.fast"].strip(), facts["state"].strip(), "see --json" in text) == ("a-2", "7", "disarmed", False)
+    done = sequence("deploy", "archive", made["id"])
+    assert (done.returncode, "disarm it before it is archived" in done.stderr) == (4, True)
     assert sequence.json("deploy", "disarm", made["id"])["state"] == "disarmed"
+    assert sequence.json("deploy", "archive", made["id"])["id"] == made["id"]
+    assert [row["account_id"] for row in sequence.json("deploy", "list")] == ["a-2"]
     assert sequence.json("halt", "news")["trading_state"] == "HALTED"
+    status = sequence.json("status")
+    assert (status["trading_state"], status["reason"]) == ("HALTED", "news")
+    assert "Trading is HALTED: news." in sequence("status").stdout
     assert sequence.json("resume")["trading_state"] == "ACTIVE"
     for arguments, code in (
         (("deploy", "arm", "no_such"), 3),
@@ -194,6 +209,7 @@ def test_a_queued_job_is_done_by_a_worker_and_watched(sequence: Command, worker:
     wrong = sequence.json("jobs", "submit", "dataset", "--payload", '{"bar_set_id": "nothing"}')
     done = sequence("jobs", "watch", wrong["id"])
     assert (done.returncode, f"job {wrong['id']} failed: there is no bar set 'nothing'" in done.stderr) == (1, True)
+    assert "there is no bar set 'nothing'" in sequence("jobs", "list").stdout
     worker.terminate()
     assert worker.wait(timeout=5) == 0
     waiting = sequence.json("collect", "--queue")

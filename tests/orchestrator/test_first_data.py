@@ -17,8 +17,9 @@ from components.ledger import TrialLedger
 from components.models import ModelStore
 from components.orchestrator import FIRST_DATA_STEPS, PlatformStore, has_first_data, job_functions, load_first_data, migrate_stores
 from components.orchestrator import first_data as module
-from components.orchestrator.demo import Pace, _Replay, demo_accounts, run_terminals
-from components.pipeline import PipelineStore
+from components.orchestrator.demo import Pace, _deployment_of, _Replay, demo_accounts, run_terminals
+from components.orchestrator.start import _Script
+from components.pipeline import PipelineStore, collect
 
 
 @pytest.fixture
@@ -71,6 +72,17 @@ def test_the_first_data_is_complete_and_loaded_once(home: Path, worker: None) ->
     again = ["demo-1-round-2", "demo-2-round-2", "demo-3-round-2", "demo-4-round-2"]
     assert demo_accounts(settings) == again
     assert demo_accounts(settings) == again
+
+    # One more deployment on a demo account breaks nothing, and is carried into no round while it is not armed.
+    first_armed = next(deployment for deployment in DeskStore.open(home).deployments() if deployment.account_id == again[0])
+    other = DeskStore.open(home).create(first_armed.spec.model_copy(update={"history_until_ms": first_armed.spec.history_until_ms - 1}))
+    assert demo_accounts(settings) == again
+    assert _deployment_of(home, again[0]) == first_armed
+    DeskStore.open(home).arm(other.id)
+    with pytest.raises(Refused, match="differ in symbol or history"):
+        demo_accounts(settings)
+    DeskStore.open(home).disarm(other.id)
+    DeskStore.open(home).archive(other.id)
     states = {deployment.account_id: deployment.state for deployment in DeskStore.open(home).deployments()}
     assert states == {**dict.fromkeys(("demo-1", "demo-2", "demo-3", "demo-4", again[3]), "disarmed"), **dict.fromkeys(again[:3], "armed")}
 
@@ -88,6 +100,31 @@ def test_an_interrupted_step_waits_for_its_own_job(home: Path) -> None:
     assert step is not None
     assert (step.state, step.message) == ("failed", "the disk is full")
     assert len(jobs.list()) == 1
+
+
+def test_the_end_of_the_replay_is_said_once(home: Path) -> None:
+    class Supervised:
+        state = "running"
+
+        def all_healthy(self, *_names: str) -> bool:
+            return True
+
+        def add(self, _spec: object) -> None:
+            return
+
+        def state_of(self, _name: str) -> str:
+            return self.state
+
+    said: list[str] = []
+    supervised = Supervised()
+    script = _Script(supervised, Settings(home=home), False, True, said.append)  # type: ignore[arg-type]
+    script._each_round()
+    assert "The simulated terminal replays real prices and trades on the demo accounts." in said
+    assert not any("The replay is over" in words for words in said)
+    supervised.state = "finished"
+    script._each_round()
+    script._each_round()
+    assert said.count("The replay is over; start with --demo for a new round.") == 1
 
 
 def test_a_missing_worker_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +145,13 @@ def test_deployments_with_different_replays_on_one_account_are_refused(home: Pat
     from components.desk import DeploymentSpec
 
     desk = DeskStore.open(home)
-    for until_ms in (1, 2):
-        desk.create(DeploymentSpec(account_id="a", symbol="EURUSD", strategy="sma_cross", bar_set_id="b", history_until_ms=until_ms))
-    with pytest.raises(Refused, match="differ in symbol or history"):
+    bars = collect(home, "sample", "EURUSD", "H1").id
+    made = [
+        desk.create(DeploymentSpec(account_id="a", symbol="EURUSD", strategy="sma_cross", bar_set_id=bars, history_until_ms=until_ms))
+        for until_ms in (1, 2)
+    ]
+    assert _deployment_of(home, "a") == made[0], "where none is armed, the account's first"
+    assert _deployment_of(home, "a") != desk.arm(made[1].id) == _deployment_of(home, "a")
+    desk.arm(made[0].id)
+    with pytest.raises(Refused, match=r"differ in symbol or history .* disarm the others"):
         run_terminals(Settings(home=home), ["a"], Pace(), threading.Event())

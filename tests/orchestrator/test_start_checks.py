@@ -62,6 +62,13 @@ def test_a_port_in_use_is_named_with_its_holder_and_the_setting_that_changes_it(
     assert not (home / "logs").exists()
 
 
+def test_two_equal_ports_are_refused(home: Path) -> None:
+    port = free_ports(1)[0]
+    done = up(home, SEQUENCE_API_PORT=port, SEQUENCE_DESK_PORT=port)
+    assert done.returncode == 5
+    assert f"port {port} is set for the API and for the desk; choose another for one of them, as with SEQUENCE_DESK_PORT" in done.stderr
+
+
 def test_a_port_that_was_just_closed_counts_as_free(home: Path) -> None:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as every server does
@@ -109,10 +116,11 @@ def test_only_one_supervisor_runs_on_a_home(home: Path) -> None:
         pass
 
 
-def start_script(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`start_platform.sh` alone in a folder, with nothing but `variables` in the environment."""
+def start_script(tmp_path: Path, dotenv: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """`start_platform.sh` alone in a folder with that `.env`, with nothing but `variables` in the environment."""
     folder = tmp_path / "clone"
     folder.mkdir(exist_ok=True)
+    (folder / ".env").write_text(dotenv)
     for name in ("start_platform.sh", "requirements.txt", "constraints.txt"):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     return subprocess.run(("/bin/bash", str(folder / "start_platform.sh")), env=variables, capture_output=True, text=True, timeout=60, check=False)
@@ -136,6 +144,20 @@ def test_a_python_that_is_too_old_is_named_with_its_version(tmp_path: Path) -> N
     done = start_script(tmp_path, PATH="/usr/bin:/bin", SEQUENCE_PYTHON=str(old))
     assert done.returncode == 1
     assert f"{old} is 3.9.2, too old" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "variables"),
+    [
+        ("", {"SEQUENCE_PYTHON": "/nope"}),
+        ("SEQUENCE_API_PORT=1\nSEQUENCE_PYTHON=/nope # mine", {}),
+        ("SEQUENCE_PYTHON=/other", {"SEQUENCE_PYTHON": "/nope"}),
+    ],
+)
+def test_a_named_python_that_is_not_there_is_named(tmp_path: Path, dotenv: str, variables: dict[str, str]) -> None:
+    done = start_script(tmp_path, dotenv, PATH="/usr/bin:/bin", **variables)
+    assert done.returncode == 1
+    assert "SEQUENCE_PYTHON names /nope, which is not there" in done.stderr
 
 
 def test_a_home_that_cannot_be_made_is_said_before_anything_is_installed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -156,14 +157,14 @@ def followed(process: KeptProcess, now: float) -> str:
 
 
 def test_the_wait_before_a_restart_grows_while_a_process_keeps_dying(home: Path) -> None:
-    process = kept(home, ProcessSpec("dying", (sys.executable, "-S", "-c", "raise SystemExit(3)")))
+    process = kept(home, ProcessSpec("dying", (sys.executable, "-S", "-c", "raise SystemExit(5)")))
     now = 0.0
     for wait_s in RESTART_AFTER_S[:4]:
         assert "started" in followed(process, now)
-        assert followed(process, now) == f"ended with exit code 3; starts again in {wait_s:g} s"
+        assert followed(process, now) == f"ended with exit code 5; starts again in {wait_s:g} s"
         assert process.follow(now + wait_s * 0.9) is None
         now += wait_s
-    assert process.as_state().last_exit == "ended with exit code 3"
+    assert process.as_state().last_exit == "ended with exit code 5"
 
 
 def test_the_wait_is_short_again_after_a_steady_time(home: Path) -> None:
@@ -193,6 +194,18 @@ def test_a_process_that_may_end_is_not_started_again(home: Path) -> None:
         followed(process, 0.0)
         followed(process, 0.0)
         assert process.state == state
+
+
+@pytest.mark.parametrize("code", [2, 3, 4])
+@pytest.mark.parametrize("restart", ["always", "until_done", "if_killed"])
+def test_what_the_next_start_cannot_mend_is_not_started_again(home: Path, code: int, restart: Any) -> None:
+    program = f"import sys; sys.stderr.write('sequence: account a has no deployment'); sys.exit({code})"
+    process = kept(home, ProcessSpec("refused", (sys.executable, "-S", "-c", program), restart=restart))
+    followed(process, 0.0)
+    words = f"ended with exit code {code} (sequence: account a has no deployment)"
+    assert followed(process, 0.0) == f"{words}; it is not started again"
+    assert process.follow(1_000.0) is None
+    assert (process.as_state().state, process.as_state().last_exit) == ("failed", words)
 
 
 def test_a_command_that_does_not_exist_is_tried_again_later(home: Path) -> None:

@@ -38,7 +38,7 @@ def test_prices_where_nothing_is_wished_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("name", "params", "field"),
     [
-        ("sma_cross", {"fast": 50, "slow": 10}, "params."),
+        ("sma_cross", {"fast": 50, "slow": 10}, "params"),
         ("sma_cross", {"fast": "many"}, "params.fast"),
         ("sma_cross", {"speed": 3}, "params.speed"),
         ("atr_breakout", {"stop_atr": float("nan")}, "params.stop_atr"),

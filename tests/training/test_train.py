@@ -72,6 +72,14 @@ def test_progress_is_told_at_every_fold_with_its_log_loss_and_rises_to_one(own_h
     assert all(metrics["log_loss"] > 0 and metrics["naive_log_loss"] > 0 for metrics in folds)
 
 
+def test_a_training_that_gives_the_same_model_says_that_it_is_known(own_home: Path, dataset: Dataset) -> None:
+    told: list[str] = []
+    for _ in range(2):
+        train(own_home, {"dataset_id": dataset.id, "folds": 2, "rounds": 10}, lambda _fraction, message, **_metrics: told.append(message))
+    said = [message for message in told if "naive baselines" in message]
+    assert [" registered, " in said[0], " already known, " in said[1], len(said)] == [True, True, 2]
+
+
 def test_every_fold_and_the_test_measurement_are_in_the_trial_ledger(own_home: Path, dataset: Dataset) -> None:
     train(own_home, {"dataset_id": dataset.id, "name": "night", "folds": 4})
     trials = TrialLedger.open(own_home).list(family="model:night")
