@@ -56,7 +56,7 @@ class Platform:
         self.home = folder / "output_central"
         self.api, self.dashboard, desk = free_ports(3)
         ports = {"SEQUENCE_API_PORT": self.api, "SEQUENCE_DASHBOARD_PORT": self.dashboard, "SEQUENCE_DESK_PORT": desk}
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SEQUENCE_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SEQUENCE_") and name != "PYTHONPATH"}
         self.environment = {**kept, **{name: str(port) for name, port in ports.items()}}
         self.process: subprocess.Popen[bytes] | None = None
         self.said = folder.with_suffix(".said")

@@ -42,12 +42,11 @@ def settle(page: Any) -> None:
 
 
 def choose(page: Any, key: str, words: str) -> None:
-    """Choose the option of the select box `key` that fits `words` best."""
+    """Choose the first option of the select box `key` that holds `words`."""
     box = page.locator(f".st-key-{key} input")
     box.click()
     box.fill(words)
-    page.get_by_role("option").first.wait_for()
-    page.keyboard.press("Enter")
+    page.get_by_role("option").filter(has_text=words).first.click()
     settle(page)
 
 
