@@ -16,6 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
 WAIT_MS = 60_000
+TRIES = 5
 
 
 @dataclass
@@ -42,12 +43,18 @@ def settle(page: Any) -> None:
 
 
 def choose(page: Any, key: str, words: str) -> None:
-    """Choose the first option of the select box `key` that holds `words`."""
+    """Choose the option of the select box `key` that fits `words` best; again where a late chart moved the page and closed the list."""
     box = page.locator(f".st-key-{key} input")
-    box.click()
-    box.fill(words)
-    page.get_by_role("option").filter(has_text=words).first.click()
-    settle(page)
+    for _ in range(TRIES):
+        box.click()
+        box.fill(words)
+        page.wait_for_timeout(500)
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")  # what was typed and not chosen is taken back
+        settle(page)
+        if words in box.input_value():
+            return
+    raise AssertionError(f"{words!r} could not be chosen in {key}")
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -97,10 +97,10 @@ def test_every_tab_of_the_infrastructure_shows_its_content(seeded_dashboard: Das
 def test_a_losing_run_is_called_losing_and_every_execution_is_drawn(seeded_dashboard: Dashboard, page: Any) -> None:
     seeded_dashboard.open(page, "fx_analytics")
     choose(page, "run", "SMA cross")
+    page.get_by_text("resolved against the trader").wait_for()
+    page.get_by_text("in his favour").wait_for()
     page.get_by_text("This strategy loses money here").wait_for()
-    said = page.locator('[data-testid="stMain"]').inner_text()
-    assert "resolved against the trader" in said
-    assert "in his favour" in said
+    page.locator(".js-plotly-plot .legendtext", has_text="exit: target").first.wait_for()
     drawn = " ".join(page.locator(".js-plotly-plot .legendtext").all_text_contents())
     for words in ("long entry", "short entry", "exit: stop", "exit: target"):
         assert words in drawn
