@@ -312,7 +312,7 @@ def test_a_worker_that_lost_its_job_stops_it_and_writes_nothing(store: JobStore,
     job = store.submit("endless", {}, max_attempts=1)
     start_thread(endless=endless)
     assert begun.wait(10)
-    (taken,) = store.requeue_stale(-1)
+    (taken,) = store.requeue_stale(-60_000)
     assert taken.state == "failed"
     assert stopped.wait(10)
     time.sleep(0.1)
