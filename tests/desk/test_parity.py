@@ -137,3 +137,23 @@ def test_a_session_that_has_done_nothing_is_not_called_equal(home: Path) -> None
         assert not twin_replay(home, ids["sma_cross"]).is_equal
     finally:
         live.stop()
+
+
+def test_a_broker_that_charges_more_than_was_assumed_is_a_difference(home: Path) -> None:
+    live = Live(home)
+    ids, path = deploy(live, ["sma_cross"], 60)
+    live.costs = Costs(commission_per_lot=5.0)
+    live.start("api")
+    live.start("desk")
+    try:
+        live.wait_ready()
+        replay_all(live, ["sma_cross"], path)
+        report = twin_replay(home, ids["sma_cross"])
+        first = next(difference for difference in report.differences if difference.what == "fill")
+        assert first.twin is not None
+        assert first.live is not None
+        assert first.twin[:-1] == first.live[:-1]
+        assert first.twin[-1] == 0.0 < first.live[-1]
+        assert not report.is_equal
+    finally:
+        live.stop()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from components.base import Settings
 from components.bridge import Mailbox, StoredSignal, SymbolFacts, TerminalFacts, TickStore
-from components.desk import Deployment, DeploymentSpec, DeskStore, Session, TradingState
+from components.desk import Deployment, DeploymentSpec, DeskStore, Session, TradingState, run_desk
 from components.fx import AccountSnapshot, BadInput, NotFound, Refused, Report, SignalState, Tick, Timeframe, instrument, to_ms
 from components.pipeline import PipelineStore, bars_from_ticks, collect
 from components.terminal import TickPath, ticks_of_bars
@@ -345,3 +350,56 @@ def test_only_a_disarmed_deployment_can_be_archived_and_its_journals_stay(room: 
     assert room.desk.deployments() == []
     assert room.desk.bars(deployment.id)
     assert room.mailbox.signals(deployment_id=deployment.id)
+
+
+def test_a_bar_found_late_on_a_live_market_is_no_reason_to_enter(home: Path) -> None:
+    """A replayed market waits; a live one has moved on, here by ten minutes of an hour."""
+    outcomes = {}
+    for clock in ("replay", "wall"):
+        room = Room(home / clock)
+        room.mailbox.hello(replace(room.mailbox.terminal(ACCOUNT).facts, market_clock=clock))
+        deployment = room.deploy()
+        session = room.session(deployment)
+        first_of_next = int(room.path.starts[1])
+        late = int(np.searchsorted(room.path.time_ms, room.path.time_ms[first_of_next] + 10 * 60_000))
+        room.feed_ticks(0, late + 1, session)
+        outcomes[clock] = room.desk.bars(deployment.id)[0].outcome
+        room.close()
+    assert outcomes == {"replay": "decided", "wall": "stale"}
+
+
+def test_a_live_account_that_has_stopped_telling_its_balance_gets_no_order(room: Room) -> None:
+    room.mailbox.hello(replace(room.mailbox.terminal(ACCOUNT).facts, market_clock="wall"))
+    deployment = room.deploy()
+    room.feed(12, room.session(deployment))
+    assert room.mailbox.signals(limit=10) == []
+    assert "told its balance" in room.desk.bars(deployment.id)[-1].note
+
+
+def test_bars_of_a_reduced_market_are_noted_as_such(room: Room) -> None:
+    deployment = room.deploy()
+    room.desk.reduce("news ahead")
+    room.feed(3, room.session(deployment))
+    assert {bar.outcome for bar in room.desk.bars(deployment.id)} == {"reduced"}
+
+
+def test_the_desk_goes_on_with_the_others_when_one_deployment_cannot_be_read(room: Room) -> None:
+    good, bad = room.deploy(), room.deploy()
+    with room.desk.database.write() as connection:
+        connection.exec_driver_sql("UPDATE deployments SET spec = '{}' WHERE id = ?", (bad.id,))
+    room.feed(5)
+    stop = threading.Event()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings = Settings(home=room.home, desk_port=probe.getsockname()[1], _env_file=None)
+    desk = threading.Thread(target=run_desk, args=(settings, stop))
+    desk.start()
+    try:
+        give_up = time.monotonic() + 60
+        while len(room.desk.bars(good.id)) < 5 and desk.is_alive() and time.monotonic() < give_up:
+            time.sleep(0.05)
+        assert desk.is_alive(), "the desk ended"
+        assert len(room.desk.bars(good.id)) == 5
+    finally:
+        stop.set()
+        desk.join(30)

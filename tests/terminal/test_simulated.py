@@ -153,3 +153,14 @@ def test_a_second_terminal_on_the_same_account_is_refused(live: Live) -> None:
     first.connect(path)
     with pytest.raises(Refused, match="another terminal plays account sim-sma_cross"):
         second.connect(path)
+
+
+def test_a_close_whose_position_is_gapped_out_at_the_same_price_is_answered() -> None:
+    """Otherwise nobody would ever report on the close, and its signal would stay unknown for ever."""
+    broker = PaperBroker(AccountSpec(), [EURUSD])
+    broker.apply(Signal("a", "x", "y", "open", "EURUSD", 1, lots=0.1, stop=1.09))
+    broker.match("EURUSD", np.array([1_000]), np.array([1.1]), np.array([1.1001]))
+    placed = broker.apply(Signal("b", "x", "y", "close", "EURUSD", 1, ticket=1))
+    events = broker.match("EURUSD", np.array([2_000]), np.array([1.08]), np.array([1.0801]))
+    assert [(event.kind.name, event.order_ticket) for event in events] == [("CLOSED", 0), ("REFUSED", placed.ticket)]
+    assert len(broker.orders("EURUSD")) == 0
