@@ -18,3 +18,12 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "output_central"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder of real files, which are other people's and not part of this repository; the test is skipped where it is missing."""
+    folder = Path(os.environ.get("SEQUENCE_REALDATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"the real files are not here: {folder} does not exist; set SEQUENCE_REALDATA to their folder")
+    return folder
