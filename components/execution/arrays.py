@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.fx import AccountSpec, BadInput, BrokerDay, Instrument
+from components.fx import AccountSpec, BadInput, BrokerDay, Instrument, Refused
 from components.fx import book as b
 from components.strategy import Decisions
 
@@ -129,7 +129,10 @@ def new_book(spec: AccountSpec, symbols: int, *, capacity: int = 8, first_ticket
 
 
 def spec_rows(instruments: list[Instrument]) -> Floats:
-    """Instruments as compiled code needs them, shape (s, SPEC_FIELDS)."""
+    """Instruments as compiled code needs them, shape (s, SPEC_FIELDS); `Refused` where one cannot be traded here."""
+    for item in instruments:
+        if item.calculation_mode != "forex":
+            raise Refused("not_tradable", f"{item.symbol} is a {item.calculation_mode}: its prices can be studied, but the step trades only forex and metals")
     rows = np.zeros((len(instruments), b.SPEC_FIELDS))
     for row, item in zip(rows, instruments, strict=True):
         row[b.S_CONTRACT_SIZE] = item.contract_size

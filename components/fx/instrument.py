@@ -38,7 +38,8 @@ class Instrument:
     margin_rate : float
         Share of the position's value that is held as margin at leverage 1.
     calculation_mode : str
-        MetaTrader's way to compute profit; only ``"forex"`` is known.
+        MetaTrader's way to compute profit: ``"forex"``, also for metals with leverage; a ``"cfd"`` is known by its prices only and is not
+        traded.
     """
 
     symbol: str
@@ -67,8 +68,8 @@ class Instrument:
                 raise BadInput(name, f"{value!r} is not a positive number")
         if self.lot_max < self.lot_min:
             raise BadInput("lot_max", f"{self.lot_max} is below lot_min {self.lot_min}")
-        if self.calculation_mode != "forex":
-            raise BadInput("calculation_mode", f"{self.calculation_mode!r} is not known; only 'forex' is")
+        if self.calculation_mode not in ("forex", "cfd"):
+            raise BadInput("calculation_mode", f"{self.calculation_mode!r} is not known; use 'forex' or 'cfd'")
 
     @property
     def point(self) -> float:
@@ -140,11 +141,20 @@ def _pair(symbol: str, digits: int = 5) -> Instrument:
     return Instrument(symbol, symbol, symbol[:3], symbol[3:], digits, 0.01 if symbol.endswith("JPY") else 0.0001)
 
 
-_FIVE_DIGITS = "EURUSD GBPUSD AUDUSD NZDUSD USDCHF USDCAD EURGBP EURCHF EURAUD EURCAD GBPCHF AUDCAD AUDNZD"
-_THREE_DIGITS = "USDJPY EURJPY GBPJPY AUDJPY CHFJPY CADJPY"
+def _index(symbol: str, currency: str) -> Instrument:
+    return Instrument(symbol, symbol, symbol, currency, 2, 1.0, contract_size=1.0, calculation_mode="cfd")
+
+
+# The majors and their crosses in the market's own order, then pairs with the dollar and the euro.
+_MAJORS = "EUR GBP AUD NZD USD CAD CHF JPY".split()
+_CROSSES = [base + quote for place, base in enumerate(_MAJORS) for quote in _MAJORS[place + 1 :]]
+_OTHERS = "USDSEK USDNOK USDDKK USDPLN USDHUF USDCZK USDMXN USDZAR USDTRY USDSGD USDHKD USDCNH EURSEK EURNOK EURDKK EURPLN EURHUF EURCZK EURTRY"
+_INDICES = {"US30": "USD", "US500": "USD", "USTEC": "USD", "DE40": "EUR", "UK100": "GBP", "JP225": "JPY"}
 _KNOWN = {
-    **{symbol: _pair(symbol) for symbol in _FIVE_DIGITS.split()},
-    **{symbol: _pair(symbol, 3) for symbol in _THREE_DIGITS.split()},
+    **{symbol: _pair(symbol, 3 if symbol.endswith("JPY") else 5) for symbol in (*_CROSSES, *_OTHERS.split())},
+    "XAUUSD": Instrument("XAUUSD", "XAUUSD", "XAU", "USD", 2, 0.1, contract_size=100.0),
+    "XAGUSD": Instrument("XAGUSD", "XAGUSD", "XAG", "USD", 3, 0.01, contract_size=5_000.0),
+    **{symbol: _index(symbol, currency) for symbol, currency in _INDICES.items()},
 }
 
 
