@@ -16,7 +16,7 @@ from components.desk.records import DecidedBar, Deployment
 from components.desk.session import broker_instrument, history_of
 from components.desk.store import DeskStore
 from components.execution import StepResult, decision_arrays, market_of_ticks, run_step
-from components.fx import BAR_COLUMNS, AccountSpec, EventKind, ExitKind, NotFound, Refusal, rates_of_own_price
+from components.fx import BAR_COLUMNS, AccountSpec, EventKind, ExitKind, NotFound, Refusal, bar_open_ms, rates_of_own_price
 from components.fx import book as b
 from components.models import probabilities
 from components.pipeline import bars_from_ticks
@@ -160,7 +160,7 @@ def _run_twin(home: Path, deployment: Deployment, decided: list[DecidedBar], mai
     bar_ms = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
     outcomes = {bar.open_ms: bar.outcome for bar in decided}
     standing = [outcomes.get(int(at), "missing") for at in bar_ms[len(history) :]]
-    open_ms = time_ms - time_ms % deployment.timeframe.ms
+    open_ms = bar_open_ms(time_ms, deployment.timeframe)
     last_of_bar = np.flatnonzero(np.diff(open_ms) > 0)
     decision_row = np.full(len(time_ms), -1, dtype=np.int64)
     # A bar that the desk is still working on, at the very end, is not a missing one.

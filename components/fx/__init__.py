@@ -15,7 +15,8 @@ from components.fx.measures import (
     total_return,
     win_rate,
 )
-from components.fx.time import BrokerDay, Timeframe, from_ms, to_ms
+from components.fx.resample import resample_bars
+from components.fx.time import FX_DAY, BrokerDay, Timeframe, bar_close_ms, bar_open_ms, from_ms, to_ms
 from components.fx.words import (
     SIGNAL_ID_LENGTH,
     AccountSnapshot,
@@ -31,6 +32,7 @@ from components.fx.words import (
 
 __all__ = [
     "BAR_COLUMNS",
+    "FX_DAY",
     "PRICE_COLUMNS",
     "SIGNAL_ID_LENGTH",
     "AccountSnapshot",
@@ -59,6 +61,8 @@ __all__ = [
     "Timeframe",
     "Unavailable",
     "bad_input_of",
+    "bar_close_ms",
+    "bar_open_ms",
     "conversion_rate",
     "daily_equity",
     "drawdown_curve",
@@ -70,6 +74,7 @@ __all__ = [
     "profit_factor",
     "profit_rate",
     "rates_of_own_price",
+    "resample_bars",
     "returns_of",
     "sharpe_ratio",
     "to_ms",

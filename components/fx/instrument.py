@@ -146,7 +146,7 @@ def _index(symbol: str, currency: str) -> Instrument:
 
 
 # The majors and their crosses in the market's own order, then pairs with the dollar and the euro.
-_MAJORS = "EUR GBP AUD NZD USD CAD CHF JPY".split()
+_MAJORS = ["EUR", "GBP", "AUD", "NZD", "USD", "CAD", "CHF", "JPY"]
 _CROSSES = [base + quote for place, base in enumerate(_MAJORS) for quote in _MAJORS[place + 1 :]]
 _OTHERS = "USDSEK USDNOK USDDKK USDPLN USDHUF USDCZK USDMXN USDZAR USDTRY USDSGD USDHKD USDCNH EURSEK EURNOK EURDKK EURPLN EURHUF EURCZK EURTRY"
 _INDICES = {"US30": "USD", "US500": "USD", "USTEC": "USD", "DE40": "EUR", "UK100": "GBP", "JP225": "JPY"}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from components.features import compute_features
+from components.features import FeatureInputs, compute_features
 from components.fx import BadInput, Corrupt, NotFound, Timeframe
 from components.models.lightgbm_model import LightGbmModel
-from components.models.protocol import PROBABILITY_COLUMNS, ProbabilityModel
-from components.models.store import ModelStore, model_path
+from components.models.protocol import PROBABILITY_COLUMNS, Model, ProbabilityModel
+from components.models.store import TRANSFORM_NAME, ModelStore, model_path
+from components.pipeline import FittedTransform
 
 
 def load_model(home: Path, reference: str) -> ProbabilityModel:
@@ -38,10 +40,11 @@ def load_model(home: Path, reference: str) -> ProbabilityModel:
         state = model_path(home, model_id).stat()
     except OSError:
         raise NotFound(f"the file of model {reference} is gone; train it again") from None
-    return _load(Path(home), model_id, state.st_size, state.st_mtime_ns)
+    scaling = _state(model_path(home, model_id).with_name(TRANSFORM_NAME))
+    return _load(Path(home), model_id, (state.st_size, state.st_mtime_ns), scaling)
 
 
-def probabilities(home: Path, model_id: str, bars: pd.DataFrame, *, last_only: bool = False) -> pd.DataFrame:
+def probabilities(home: Path, model_id: str, bars: pd.DataFrame, *, last_only: bool = False, inputs: FeatureInputs | None = None) -> pd.DataFrame:
     """What a model says at the close of every bar, out of sample only.
 
     Parameters
@@ -54,6 +57,8 @@ def probabilities(home: Path, model_id: str, bars: pd.DataFrame, *, last_only: b
         A bars frame of the model's symbol and timeframe.
     last_only : bool
         Whether to answer for the last bar alone, as at each live bar; equal to the last row of the full answer.
+    inputs : FeatureInputs, optional
+        Other symbols' bars and news, where the model's features need them.
 
     Returns
     -------
@@ -68,22 +73,24 @@ def probabilities(home: Path, model_id: str, bars: pd.DataFrame, *, last_only: b
     Corrupt
         If its file is not the one that was registered.
     BadInput
-        If the bars are not of the model's timeframe.
+        If the bars are not of the model's timeframe, or a feature needs inputs that are not given.
 
     Notes
     -----
     Recursive features remember the first bar: the same bar gets the same numbers only in bars with the same start (a deployment's anchor).
     """
     loaded = load_model(home, model_id)
-    length_ms = Timeframe.named(loaded.model.timeframe).ms
+    timeframe = Timeframe.named(loaded.model.timeframe)
     open_ms = pd.DatetimeIndex(bars.index).as_unit("ms").asi8
-    if len(open_ms) and ((open_ms % length_ms).any() or (np.diff(open_ms) < length_ms).any()):
+    if not timeframe.is_aligned(open_ms).all() or (np.diff(open_ms) <= 0).any():
         raise BadInput("bars", f"are not {loaded.model.timeframe} bars, which model {loaded.model.id} was trained on")
-    features = compute_features(bars, loaded.model.feature_names)
+    known = inputs or FeatureInputs(symbol=loaded.model.symbol)
+    features = compute_features(bars, loaded.model.feature_names, replace(known, timeframe=timeframe))
     first = len(bars) - 1 if last_only and len(bars) else 0
-    unseen = np.flatnonzero(open_ms[first:] + length_ms > loaded.model.trained_until_ms) + first
+    unseen = np.flatnonzero(open_ms[first:] + timeframe.ms > loaded.model.trained_until_ms) + first
     answer = np.full((len(bars) - first, len(PROBABILITY_COLUMNS)), np.nan)
-    answer[unseen - first] = loaded.predict(features.iloc[unseen])
+    rows = features.iloc[unseen]
+    answer[unseen - first] = loaded.predict(rows if loaded.transform is None else loaded.transform.apply(rows))
     return pd.DataFrame(answer, index=bars.index[first:], columns=list(PROBABILITY_COLUMNS))
 
 
@@ -99,14 +106,35 @@ def _registered_id(home: Path, reference: str) -> str:
         store.close()
 
 
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of change of a file, None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
+
+
 @lru_cache(maxsize=32)
-def _load(home: Path, model_id: str, size: int, changed_ns: int) -> ProbabilityModel:
+def _load(home: Path, model_id: str, file: tuple[int, int], scaling: tuple[int, int] | None) -> ProbabilityModel:
     store = ModelStore.open(home)
     try:
         model = store.get(model_id)
     finally:
         store.close()
-    content = model.path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != model.sha256:
-        raise Corrupt(f"the file of model {model.id} ({model.name}:{model.version}) is not the one that was registered; do not trade it")
-    return LightGbmModel.from_text(model, content.decode())
+    content = _registered(model, model.path, model.sha256)
+    transform = None
+    if model.transform_sha256:
+        if scaling is None:
+            raise NotFound(f"the transform of model {model.id} ({model.name}:{model.version}) is gone; train it again")
+        transform = FittedTransform.from_json(_registered(model, model.path.with_name(TRANSFORM_NAME), model.transform_sha256))
+        if transform.features != model.feature_names:
+            raise Corrupt(f"the transform of model {model.id} is of other features than the model")
+    return LightGbmModel.from_text(model, content, transform)
+
+
+def _registered(model: Model, path: Path, sha256: str) -> str:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise Corrupt(f"the file {path.name} of model {model.id} ({model.name}:{model.version}) is not the one that was registered; do not trade it")
+    return content.decode()

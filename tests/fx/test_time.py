@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from components.fx import BadInput, BrokerDay, Timeframe, from_ms, to_ms
+from components.fx import BadInput, BrokerDay, Timeframe, bar_close_ms, bar_open_ms, from_ms, to_ms
 
 
 def ms(text: str) -> int:
@@ -81,15 +83,90 @@ def test_milliseconds_and_instants_go_both_ways() -> None:
 
 
 def test_a_bar_is_named_by_its_open_time() -> None:
-    noon = ms("2026-01-05T12:34:56.789")
+    noon = ms("2026-01-05T12:34:56.789")  # a Monday in winter: the FX day turned at 22:00 UTC the evening before
     opens = {timeframe.name: timeframe.open_ms(noon) for timeframe in Timeframe}
     assert opens["M1"] == ms("2026-01-05T12:34")
     assert opens["M5"] == ms("2026-01-05T12:30")
     assert opens["M15"] == ms("2026-01-05T12:30")
-    assert opens["H1"] == opens["H4"] == ms("2026-01-05T12:00")
-    assert opens["D1"] == ms("2026-01-05")
+    assert opens["H1"] == ms("2026-01-05T12:00")
+    assert opens["H4"] == ms("2026-01-05T10:00")
+    assert opens["D1"] == opens["W1"] == ms("2026-01-04T22:00")
     assert Timeframe.H1.open_ms(ms("2026-01-05T12:00")) == ms("2026-01-05T12:00")
     assert (Timeframe.named("h4"), Timeframe.H4.ms) == (Timeframe.H4, 14_400_000)
+    assert (Timeframe.named("w1"), Timeframe.W1.ms) == (Timeframe.W1, 7 * 86_400_000)
     for wrong in ("H2", "", "60"):
         with pytest.raises(BadInput, match="timeframe"):
             Timeframe.named(wrong)
+
+
+@pytest.mark.parametrize(
+    ("at", "h4", "d1", "w1"),
+    [
+        # summer time begins on Sunday 8 March 2026 and ends on Sunday 1 November 2026
+        ("2026-03-06T21:59", "2026-03-06T18:00", "2026-03-05T22:00", "2026-03-01T22:00"),
+        ("2026-03-08T20:59", "2026-03-08T18:00", "2026-03-07T22:00", "2026-03-01T22:00"),  # the last three hours of a day of 23
+        ("2026-03-08T21:00", "2026-03-08T21:00", "2026-03-08T21:00", "2026-03-08T21:00"),
+        ("2026-03-11T12:00", "2026-03-11T09:00", "2026-03-10T21:00", "2026-03-08T21:00"),
+        ("2026-11-01T20:59", "2026-11-01T17:00", "2026-10-31T21:00", "2026-10-25T21:00"),
+        ("2026-11-01T21:30", "2026-11-01T21:00", "2026-10-31T21:00", "2026-10-25T21:00"),  # the one hour more of a day of 25
+        ("2026-11-01T22:00", "2026-11-01T22:00", "2026-11-01T22:00", "2026-11-01T22:00"),
+    ],
+)
+def test_long_bars_open_with_the_fx_day_in_both_seasons(at: str, h4: str, d1: str, w1: str) -> None:
+    for timeframe, expected in ((Timeframe.H4, h4), (Timeframe.D1, d1), (Timeframe.W1, w1)):
+        assert timeframe.open_ms(ms(at)) == ms(expected)
+
+
+@pytest.mark.parametrize("day", [BrokerDay(), BrokerDay("Europe/London", 0), BrokerDay("UTC", 0), BrokerDay("Europe/Helsinki", 0)])
+@pytest.mark.parametrize("timeframe", list(Timeframe))
+def test_all_open_times_at_once_are_the_same_as_one_by_one_and_hold_every_instant_once(timeframe: Timeframe, day: BrokerDay) -> None:
+    for start in ("2026-03-01", "2026-10-18"):
+        at_ms = ms(start) + np.arange(0, 22 * 86_400_000, 1_790_003)
+        opens = bar_open_ms(at_ms, timeframe, day)
+        assert opens.tolist() == [timeframe.open_ms(at, day) for at in at_ms.tolist()]
+        closes = bar_close_ms(opens, timeframe, day)
+        assert ((opens <= at_ms) & (at_ms < closes)).all()
+        assert (bar_open_ms(closes, timeframe, day) == closes).all()  # where one bar ends the next one begins
+        assert (bar_open_ms(closes - 1, timeframe, day) == opens).all()
+        assert timeframe.is_aligned(opens, day).all()
+        assert not timeframe.is_aligned(opens + 30_000, day).any()
+        shuffled = np.random.default_rng(1).permutation(at_ms)
+        assert sorted(bar_open_ms(shuffled, timeframe, day)) == sorted(opens)
+
+
+def test_the_day_starts_are_the_turns() -> None:
+    for turn, day in TURNS:
+        assert BrokerDay().start_ms([ms(turn), ms(turn) + 3_600_000]).tolist() == [ms(turn), ms(turn)]
+        assert bar_open_ms([ms(turn) - 1], Timeframe.D1)[0] < ms(turn)
+        assert BrokerDay().day_of(ms(turn)) == day
+
+
+def test_a_turn_follows_its_zone_in_every_year_that_a_history_may_hold() -> None:
+    for zone, hour in (("America/New_York", 17), ("Europe/London", 0), ("Europe/Helsinki", 0), ("Asia/Tokyo", 6), ("America/Caracas", 0)):
+        clock = BrokerDay(zone, hour)
+        for year in (1971, 1999, 2007, 2012, 2019, 2038, 2077):
+            for month in (1, 3, 4, 7, 10, 11):
+                local = datetime(year, month, 28, hour, tzinfo=ZoneInfo(zone))
+                before = to_ms(local - timedelta(days=1))
+                assert clock.start_ms([to_ms(local) + 5, to_ms(local) - 5]).tolist() == [to_ms(local), before]
+
+
+def test_ten_years_of_minutes_find_their_bars_well_under_a_second() -> None:
+    at_ms = ms("2015-01-01") + np.arange(3_700_000, dtype=np.int64) * 60_000
+    bar_open_ms(at_ms[:1], Timeframe.W1)
+    for timeframe in (Timeframe.H4, Timeframe.D1, Timeframe.W1):
+        begun = time.perf_counter()
+        bar_open_ms(at_ms, timeframe)
+        assert time.perf_counter() - begun < 0.9
+
+
+def test_times_that_are_no_milliseconds_are_refused() -> None:
+    with pytest.raises(BadInput, match="is it in milliseconds"):
+        bar_open_ms([1_700_000_000_000_000_000], Timeframe.D1)
+    with pytest.raises(BadInput, match="is it in milliseconds"):
+        Timeframe.W1.open_ms(1_700_000_000_000_000_000)
+    with pytest.raises(BadInput, match="not whole epoch milliseconds"):
+        bar_open_ms([0.5], Timeframe.H1)
+    with pytest.raises(BadInput, match="not a time zone"):
+        BrokerDay("Europe/Atlantis").day_of(0)
+    assert len(bar_open_ms(np.zeros(0, dtype=np.int64), Timeframe.D1)) == 0
