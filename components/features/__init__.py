@@ -1,24 +1,55 @@
 """Indicators, catalogued features, targets and the look-ahead check. Pure: bars in, arrays and frames out."""
 
-from components.features.catalogue import Feature, catalogue, compute_features, features_named
-from components.features.causality import Leak, check_causal
+from components.features.blocks import feature_blocks
+from components.features.catalogue import DEFAULT_FEATURES, Feature, catalogue, feature_of, features_named, formulas, indicator_formulas
+from components.features.causality import Leak, check_causal, check_features, check_target, checkable_features
+from components.features.engine import compute_features, compute_indicators
+from components.features.expand import FeatureRecipe, expand
+from components.features.formula import Formula
 from components.features.indicators import atr, ema, highest, lowest, rolling_std, rsi, settle_bars, sma
+from components.features.inputs import FeatureInputs
+from components.features.names import FeatureName, parse_name
+from components.features.panel_stream import PanelStream
+from components.features.stream import FeatureStream
 from components.features.target import triple_barrier
+from components.features.targets_meta import meta_label
+from components.features.targets_return import forward_return
+from components.features.targets_trend import trend_scan
 
 __all__ = [
+    "DEFAULT_FEATURES",
     "Feature",
+    "FeatureInputs",
+    "FeatureName",
+    "FeatureRecipe",
+    "FeatureStream",
+    "Formula",
     "Leak",
+    "PanelStream",
     "atr",
     "catalogue",
     "check_causal",
+    "check_features",
+    "check_target",
+    "checkable_features",
     "compute_features",
+    "compute_indicators",
     "ema",
+    "expand",
+    "feature_blocks",
+    "feature_of",
     "features_named",
+    "formulas",
+    "forward_return",
     "highest",
+    "indicator_formulas",
     "lowest",
+    "meta_label",
+    "parse_name",
     "rolling_std",
     "rsi",
     "settle_bars",
     "sma",
+    "trend_scan",
     "triple_barrier",
 ]

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from numba import njit
+from numba import njit, types
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
     """The function as machine code, kept on disk beside it; division by zero gives inf or NaN as in numpy."""
-    return cast(Function, njit(cache=True, error_model="numpy")(function))
+    machine: Any = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    find = getattr(machine, "get_call_template", None)
+    if find is not None:
+        # Called with a constant, numba would compile one copy per value of it: a dozen of one average, for whose state lies in which place.
+        machine.get_call_template = lambda args, kws: find(
+            tuple(types.unliteral(kind) for kind in args), {name: types.unliteral(kind) for name, kind in kws.items()}
+        )
+    return cast(Function, machine)

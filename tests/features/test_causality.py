@@ -1,4 +1,4 @@
-"""Planted cheats must be caught, by the name of their column; honest functions must not be accused."""
+"""Planted cheats must be caught, by the names of their column and of the function that made it; honest functions must not be accused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.features import check_causal
+from components.features.causality import check_causal, function_named
+from components.features.indicators import rolling_mean
 from components.fx import BadInput
 
 
@@ -52,11 +53,25 @@ def number_of_bars(bars: pd.DataFrame) -> pd.Series:
     return pd.Series(len(bars), bars.index)
 
 
+def four_hours_joined_by_their_open(bars: pd.DataFrame) -> pd.Series:
+    """The close of each four hours, known from their close on, joined from their open on."""
+    closes = bars["close"].resample("4h").last().dropna()
+    return pd.merge_asof(bars[[]], closes.rename("four_hours"), left_index=True, right_index=True)["four_hours"]
+
+
+def four_hours_joined_by_their_close(bars: pd.DataFrame) -> pd.Series:
+    """The same, as honest people do it: the bar that opens at 12:00 was complete at 16:00, which is the close of the hour from 15:00."""
+    closes = bars["close"].resample("4h").last().dropna()
+    closes.index = (closes.index + pd.Timedelta("3h")).as_unit("ms")
+    return pd.merge_asof(bars[[]], closes.rename("four_hours"), left_index=True, right_index=True)["four_hours"]
+
+
 CHEATS = (
     next_bar,
     centred_window,
     whole_sample_normalised,
     filled_from_behind,
+    four_hours_joined_by_their_open,
     close_of_the_day,
     later_volume,
     later_spread,
@@ -74,8 +89,51 @@ def test_a_planted_cheat_is_caught_and_its_column_and_function_are_named(cheat: 
 
     leaks = check_causal(honest_but_for_one, bars)
     assert {leak.column for leak in leaks} == {"cheat"}
-    assert {leak.function for leak in leaks} == {"honest_but_for_one"}
+    assert {leak.function.rpartition(".")[2] for leak in leaks} == {"honest_but_for_one"}
     assert all(0 <= leak.row <= leak.cut < len(bars) for leak in leaks)
+
+
+@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.__name__)
+def test_in_a_pipeline_the_step_that_cheats_is_named_and_not_those_around_it(cheat: object, bars: pd.DataFrame) -> None:
+    def before(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(mean=frame["close"].rolling(5).mean())
+
+    def cheated(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(cheat=cheat(frame))  # type: ignore[operator]
+
+    def after(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(passed_on=frame["cheat"].ffill().rolling(3).mean(), honest=frame["mean"].diff())
+
+    leaks = check_causal([before, "rsi_14", cheated, after], bars, cuts=4)
+    assert {(leak.column, leak.function.rpartition(".")[2]) for leak in leaks} == {("cheat", "cheated")}
+    assert all(leak.place.split(":")[0].endswith("test_causality.py") and int(leak.place.split(":")[1]) > 0 for leak in leaks)
+
+
+def test_two_steps_that_cheat_are_both_named(bars: pd.DataFrame) -> None:
+    def first(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(a=frame["close"].shift(-1))
+
+    def second(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(b=frame["volume"] / frame["volume"].max())
+
+    leaks = check_causal([first, second], bars, cuts=4)
+    assert {(leak.column, leak.function.rpartition(".")[2]) for leak in leaks} == {("a", "first"), ("b", "second")}
+
+
+def test_a_function_is_named_by_module_and_file_whatever_wraps_it() -> None:
+    import functools
+
+    name, place = function_named(functools.partial(next_bar))
+    assert name == f"{__name__}.next_bar"
+    assert place.rpartition(":")[0].endswith("tests/features/test_causality.py")
+    assert function_named(rolling_mean)[0] == "components.features.indicators.rolling_mean"  # compiled
+    assert function_named(len) == ("builtins.len", "")
+
+
+def test_a_merge_of_longer_bars_by_their_close_is_not_accused(bars: pd.DataFrame) -> None:
+    whole = bars[bars.index >= bars.index[0].ceil("4h")]
+    complete = whole.groupby(whole.index.floor("4h"))["close"].transform("size") == 4
+    assert check_causal(four_hours_joined_by_their_close, whole[complete].iloc[:1000], cuts=12) == []
 
 
 def test_one_bar_of_look_ahead_shows_in_the_row_of_the_cut_itself(bars: pd.DataFrame) -> None:

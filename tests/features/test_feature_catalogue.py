@@ -1,4 +1,4 @@
-"""Every catalogued feature: its warm-up, its range, its causality, and values that were worked out by hand."""
+"""The public calls: values that were worked out by hand, shifts, order, what is refused."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.features import Feature, catalogue, check_causal, compute_features
+from components.features import DEFAULT_FEATURES, check_causal, compute_features, compute_indicators, features_named, indicator_formulas
 from components.fx import BadInput, validate_bars
-
-EACH = pytest.mark.parametrize("feature", catalogue(), ids=lambda feature: feature.name)
 
 
 def made_bars(close: list[float], *, half_range: float = 0.0, start: str = "2024-01-01", volume: float = 1.0) -> pd.DataFrame:
@@ -26,43 +24,13 @@ def made_bars(close: list[float], *, half_range: float = 0.0, start: str = "2024
     return validate_bars(pd.DataFrame({"open": opens, "high": high, "low": low, "close": closes, "volume": volume}, index=index))
 
 
-def test_the_catalogue_has_about_twenty_features_of_different_families_each_described() -> None:
-    features = catalogue()
-    assert 20 <= len(features) <= 30
-    assert len({feature.name for feature in features}) == len(features)
-    assert {"return", "volatility", "momentum", "trend", "reversion", "bar", "session", "volume"} <= {feature.family for feature in features}
-    assert all(feature.source and feature.formula and feature.low < feature.high for feature in features)
-
-
-def test_no_feature_looks_ahead_on_real_bars(bars: pd.DataFrame) -> None:
+def test_no_default_feature_looks_ahead_on_real_bars(bars: pd.DataFrame) -> None:
     assert check_causal(compute_features, bars, cuts=20) == []
 
 
-@EACH
-def test_a_feature_is_unknown_exactly_during_its_warm_up(feature: Feature, bars: pd.DataFrame) -> None:
-    values = compute_features(bars, [feature.name])[feature.name]
-    assert values.dtype == np.float64
-    assert values.iloc[: feature.warmup_bars].isna().all()
-    assert np.isfinite(values.iloc[feature.warmup_bars :]).all()
-
-
-@EACH
-@pytest.mark.parametrize("start", [37, 500, 1111, 3000])
-def test_beyond_the_warm_up_a_later_start_gives_the_same_values(feature: Feature, start: int, bars: pd.DataFrame) -> None:
-    whole = compute_features(bars, [feature.name])[feature.name]
-    later = compute_features(bars.iloc[start:], [feature.name])[feature.name]
-    known = later.iloc[feature.warmup_bars :].to_numpy()
-    same = whole.iloc[start + feature.warmup_bars :].to_numpy()
-    if feature.is_recursive:
-        assert np.abs(known - same).max() <= 1e-6 * whole.std()
-    else:
-        np.testing.assert_array_equal(known, same)
-
-
-@EACH
-def test_a_feature_stays_in_its_range_on_real_bars(feature: Feature, bars: pd.DataFrame) -> None:
-    values = compute_features(bars, [feature.name])[feature.name].dropna()
-    assert feature.low <= values.min() <= values.max() <= feature.high
+def test_no_indicator_looks_ahead_on_real_bars(bars: pd.DataFrame) -> None:
+    names = [formula.named() for formula in indicator_formulas()]
+    assert check_causal(lambda frame: compute_indicators(frame, names), bars, cuts=5) == []
 
 
 @settings(max_examples=30, deadline=None)
@@ -71,7 +39,7 @@ def test_features_stay_in_their_ranges_on_wild_bars(data: st.DataObject) -> None
     steps = data.draw(st.lists(st.sampled_from([-0.2, -0.01, -0.0001, 0.0, 0.0, 0.0001, 0.01, 0.2]), min_size=380, max_size=420))
     close = list(1.1 * np.exp(np.cumsum(np.array(steps) - np.mean(steps))))
     features = compute_features(made_bars(close, half_range=data.draw(st.sampled_from([0.0, 1e-5])), volume=data.draw(st.sampled_from([0.0, 3.0]))))
-    for feature in catalogue():
+    for feature in features_named():
         values = features[feature.name].iloc[feature.warmup_bars :]
         assert np.isfinite(values).all(), feature.name
         assert feature.low - 1e-9 <= values.min() <= values.max() <= feature.high + 1e-9, feature.name
@@ -133,17 +101,18 @@ def test_the_formulas_that_ta_lib_has_agree_with_it(bars: pd.DataFrame) -> None:
 def test_a_feature_costs_nothing_to_others_and_keeps_the_asked_order(bars: pd.DataFrame) -> None:
     some = compute_features(bars, ["week_cos", "rsi_14", "return_1"])
     assert list(some.columns) == ["week_cos", "rsi_14", "return_1"]
+    assert some.to_numpy().flags.f_contiguous  # each column lies in one piece
     pd.testing.assert_frame_equal(some, compute_features(bars)[["week_cos", "rsi_14", "return_1"]])
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 15, 100])
 def test_few_bars_give_frames_of_their_length(rows: int, bars: pd.DataFrame) -> None:
     features = compute_features(bars.iloc[:rows])
-    assert features.shape == (rows, len(catalogue()))
+    assert features.shape == (rows, len(DEFAULT_FEATURES))
     assert features.index.equals(bars.index[:rows])
 
 
-@pytest.mark.parametrize(("names", "said"), [(["rsi"], "'rsi' is unknown"), (["gap", "gap"], "given twice"), ([], "no feature")])
+@pytest.mark.parametrize(("names", "said"), [(["rsi"], "'rsi' is unknown"), (["gap", "gap"], "'gap' is given twice"), ([], "no feature")])
 def test_wrong_names_are_refused_with_a_sentence(names: list[str], said: str, bars: pd.DataFrame) -> None:
     with pytest.raises(BadInput, match=said):
         compute_features(bars, names)
@@ -154,3 +123,56 @@ def test_bars_without_volume_or_zone_are_refused(bars: pd.DataFrame) -> None:
         compute_features(bars.drop(columns="volume"))
     with pytest.raises(BadInput, match="open_time"):
         compute_features(bars.tz_localize(None))
+
+
+def test_a_shifted_feature_is_the_same_one_some_bars_later(bars: pd.DataFrame) -> None:
+    names = ["rsi_14", "rsi_14.shift_2", "gap.shift_1", "adx_14.shift_7", "rsi_14.shift_5000"]
+    features = compute_features(bars, names)
+    for name in names:
+        stem, _, shift = name.partition(".shift_")
+        pd.testing.assert_series_equal(
+            features[name], compute_features(bars, [stem])[stem].shift(int(shift or 0)), check_names=False, check_freq=False
+        )
+
+
+def test_a_spread_that_no_bar_has_is_asked_for(bars: pd.DataFrame) -> None:
+    with pytest.raises(BadInput, match="spread_ratio_24 needs the spread of each bar"):
+        compute_features(bars.drop(columns="spread_points"), ["rsi_14", "spread_ratio_24"])
+
+
+def test_bars_without_any_volume_give_neutral_values_of_it(bars: pd.DataFrame) -> None:
+    quiet = compute_features(bars.assign(volume=0.0), ["volume_ratio_24", "money_flow_index_14", "obv_change_24"]).iloc[-1]
+    assert quiet.tolist() == [1.0, 50.0, 0.0]
+
+
+def test_indicators_are_those_of_ta_lib_from_their_first_value_on(bars: pd.DataFrame) -> None:
+    high, low, close = (bars[name].to_numpy(copy=True) for name in ("high", "low", "close"))
+    macd, bands, stochastic = talib.MACD(close, 12, 26, 9), talib.BBANDS(close, 20, 2.0, 2.0), talib.STOCH(high, low, close, 14, 3, 0, 3, 0)
+    expected = {
+        "sma_20": talib.SMA(close, 20), "wma_20": talib.WMA(close, 20), "ema_26": talib.EMA(close, 26), "deviation_50": talib.STDDEV(close, 50),
+        "rsi_7": talib.RSI(close, 7), "atr_28": talib.ATR(high, low, close, 28), "adx_14": talib.ADX(high, low, close, 14),
+        "plus_di_14": talib.PLUS_DI(high, low, close, 14), "minus_di_14": talib.MINUS_DI(high, low, close, 14),
+        "macd_12_26_9": macd[0], "macd_signal_12_26_9": macd[1], "macd_histogram_12_26_9": macd[2],
+        "bollinger_upper_20_2": bands[0], "bollinger_middle_20": bands[1], "bollinger_lower_20_2": bands[2],
+        "stochastic_d_14_3_3": stochastic[1], "cci_14": talib.CCI(high, low, close, 14), "highest_20": talib.MAX(high, 20),
+        "lowest_20": talib.MIN(low, 20), "williams_14": talib.WILLR(high, low, close, 14), "return_5": talib.ROCP(close, 5),
+        "roc_10": talib.ROC(close, 10), "momentum_10": talib.MOM(close, 10), "slope_14": talib.LINEARREG_SLOPE(close, 14),
+        "z_score_20": (close - talib.SMA(close, 20)) / talib.STDDEV(close, 20), "return_mean_20": talib.SMA(talib.ROCP(close, 1), 20),
+        "return_deviation_20": talib.STDDEV(talib.ROCP(close, 1), 20), "range": high - low,
+    }  # fmt: skip
+    values = compute_indicators(bars, list(expected))
+    assert list(values.columns) == list(expected)
+    for name, wanted in expected.items():
+        np.testing.assert_array_equal(np.isnan(values[name]), np.isnan(wanted), err_msg=name)
+        np.testing.assert_allclose(values[name], wanted, rtol=1e-8, atol=1e-8 * np.nanstd(wanted), err_msg=name)
+    skew = bars["close"].rolling(20).apply(lambda w: ((w - w.mean()) ** 3).mean() / w.std(ddof=0) ** 3)
+    np.testing.assert_allclose(compute_indicators(bars, ["skew_20"])["skew_20"], skew, rtol=1e-7, atol=1e-9)
+
+
+def test_an_indicator_is_no_feature_and_a_feature_no_indicator(bars: pd.DataFrame) -> None:
+    with pytest.raises(BadInput, match="'sma_20' is unknown"):
+        compute_features(bars, ["sma_20"])
+    with pytest.raises(BadInput, match="'ema_distance' is unknown"):
+        compute_indicators(bars, ["ema_distance"])
+    with pytest.raises(BadInput, match="another symbol or timeframe"):
+        compute_indicators(bars, ["H4.sma_20"])
