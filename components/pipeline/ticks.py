@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from components.fx import BadInput, Timeframe
+from components.fx import BadInput, Timeframe, bar_open_ms
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,12 +32,13 @@ class BarBuilder:
     """Turns ticks into bars of one symbol as they arrive.
 
     A bar closes when the first tick of a later bar arrives; bars without ticks do not exist. A tick that is older than the newest one
-    seen is left out and counted in `late`, so that a closed bar never changes.
+    seen is left out and counted in `late`, so that a closed bar never changes. A tick with the time, bid and ask of the one taken before it
+    is the same tick delivered twice: it says nothing new, is left out of the volume and counted in `duplicates`.
 
     Parameters
     ----------
     timeframe : Timeframe
-        Length of the bars, aligned to the UTC day.
+        Length of the bars; H4, D1 and W1 open with the FX day.
     point : float
         Smallest price difference of the symbol, in which the spread is counted.
     """
@@ -50,6 +51,8 @@ class BarBuilder:
         self.forming: Bar | None = None
         self.newest_ms: int | None = None
         self.late = 0
+        self.duplicates = 0
+        self._newest: tuple[float, float] | None = None
 
     def add(self, times_ms: ArrayLike, bid: ArrayLike, ask: ArrayLike) -> list[Bar]:
         """Take in ticks and give the bars that they closed, oldest first.
@@ -66,14 +69,20 @@ class BarBuilder:
         BadInput
             Naming the first tick that is wrong, before any of them is taken in.
         """
-        times, bids, asks = _checked(times_ms, bid, ask)
+        times, bids, asks = checked_ticks(times_ms, bid, ask)
         if not len(times):
             return []
         before = np.maximum.accumulate(times) if self.newest_ms is None else np.maximum(np.maximum.accumulate(times), self.newest_ms)
         in_order = times >= before
         self.late += int((~in_order).sum())
-        self.newest_ms = int(before[-1])
-        bars = _group(times[in_order], bids[in_order], asks[in_order], self.timeframe, self.point)
+        times, bids, asks = times[in_order], bids[in_order], asks[in_order]
+        if not len(times):
+            return []
+        is_new = np.concatenate(([True], (times[1:] != times[:-1]) | (bids[1:] != bids[:-1]) | (asks[1:] != asks[:-1])))
+        is_new[0] = times[0] != self.newest_ms or (bids[0], asks[0]) != self._newest
+        self.duplicates += int((~is_new).sum())
+        self.newest_ms, self._newest = int(before[-1]), (float(bids[-1]), float(asks[-1]))
+        bars = _group(times[is_new], bids[is_new], asks[is_new], self.timeframe, self.point)
         if not bars:
             return []
         if self.forming is not None:
@@ -90,7 +99,8 @@ def bars_from_ticks(
     Parameters
     ----------
     times_ms, bid, ask : array, shape (n,)
-        Ticks: epoch milliseconds UTC, prices in profit currency. A tick that is older than one before it is left out.
+        Ticks: epoch milliseconds UTC, prices in profit currency. A tick that is older than one before it is left out, and so is one that
+        repeats the one before it.
     timeframe : Timeframe
         Length of the bars.
     point : float
@@ -122,7 +132,8 @@ def frame_of_bars(bars: Sequence[Bar]) -> pd.DataFrame:
     return pd.DataFrame({name: np.array([getattr(bar, name) for bar in bars], dtype=np.float64) for name in names}, index=index)
 
 
-def _checked(times_ms: ArrayLike, bid: ArrayLike, ask: ArrayLike) -> tuple[Ints, Floats, Floats]:
+def checked_ticks(times_ms: ArrayLike, bid: ArrayLike, ask: ArrayLike) -> tuple[Ints, Floats, Floats]:
+    """Ticks as arrays: epoch milliseconds UTC, bid and ask, shape (n,) each, n = 1 for single numbers; `BadInput` names the first wrong one."""
     times = np.atleast_1d(np.asarray(times_ms))
     if len(times) and times.dtype.kind not in "iu":
         raise BadInput("ticks.time_ms", f"times are {times.dtype}, not whole epoch milliseconds")
@@ -140,7 +151,7 @@ def _checked(times_ms: ArrayLike, bid: ArrayLike, ask: ArrayLike) -> tuple[Ints,
 def _group(times: Ints, bids: Floats, asks: Floats, timeframe: Timeframe, point: float) -> list[Bar]:
     if not len(times):
         return []
-    opens = times - times % timeframe.ms
+    opens = bar_open_ms(times, timeframe)
     starts = np.concatenate(([0], np.flatnonzero(np.diff(opens)) + 1))
     counts = np.diff(np.concatenate((starts, [len(times)])))
     highs, lows = np.maximum.reduceat(bids, starts), np.minimum.reduceat(bids, starts)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.fx import BadInput, Timeframe, validate_bars
+from components.fx import BadInput, Timeframe, resample_bars, validate_bars
 from components.pipeline import Bar, BarBuilder, bars_from_ticks, frame_of_bars
 
 MINUTE = 60_000
@@ -56,20 +56,24 @@ def test_ticks_give_the_same_bars_in_any_portions_even_where_some_come_late(tick
     times = np.cumsum([step if step >= 0 else step // 10 for step, _, _ in ticks]).astype(np.int64) + 10**12
     bid = np.array([price for _, price, _ in ticks])
     ask = bid + np.array([spread for _, _, spread in ticks])
+    copies = np.array([data.draw(st.integers(1, 2)) for _ in ticks], dtype=np.int64)
+    times, bid, ask = (np.repeat(column, copies) for column in (times, bid, ask))
+    count = len(times)
     whole = BarBuilder(Timeframe.M5, POINT)
     bars = whole.add(times, bid, ask)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(ticks)), max_size=8)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, count), max_size=8)))
     portions = BarBuilder(Timeframe.M5, POINT)
     joined: list[Bar] = []
-    for start, end in zip([0, *cuts], [*cuts, len(ticks)], strict=True):
+    for start, end in zip([0, *cuts], [*cuts, count], strict=True):
         joined += portions.add(times[start:end], bid[start:end], ask[start:end])
     assert joined == bars
-    assert (portions.forming, portions.late, portions.newest_ms) == (whole.forming, whole.late, whole.newest_ms)
+    assert (portions.forming, portions.late, portions.duplicates) == (whole.forming, whole.late, whole.duplicates)
+    assert portions.newest_ms == whole.newest_ms
     one_by_one = BarBuilder(Timeframe.M5, POINT)
-    assert [bar for k in range(len(ticks)) for bar in one_by_one.add(int(times[k]), float(bid[k]), float(ask[k]))] == bars
+    assert [bar for k in range(count) for bar in one_by_one.add(int(times[k]), float(bid[k]), float(ask[k]))] == bars
     pd.testing.assert_frame_equal(bars_from_ticks(times, bid, ask, Timeframe.M5, POINT), frame_of_bars(bars))
-    counted = sum(bar.volume for bar in bars) + (whole.forming.volume if whole.forming else 0) + whole.late
-    assert counted == len(ticks)
+    counted = sum(bar.volume for bar in bars) + (whole.forming.volume if whole.forming else 0) + whole.late + whole.duplicates
+    assert counted == count
     validate_bars(frame_of_bars(bars))
 
 
@@ -79,6 +83,29 @@ def test_a_tick_older_than_the_newest_is_left_out_and_counted() -> None:
     assert builder.add([3 * MINUTE + 4, 2 * MINUTE], [9.0, 9.0], [9.0, 9.0]) == []
     assert builder.late == 2
     assert builder.forming == Bar(3 * MINUTE, 1.2, 1.3, 1.2, 1.3, 2.0, 0.0)
+
+
+def test_a_tick_delivered_twice_counts_once() -> None:
+    builder = BarBuilder(Timeframe.M1, POINT)
+    builder.add([3 * MINUTE, 3 * MINUTE, 3 * MINUTE], [1.2, 1.2, 1.3], [1.2, 1.2, 1.3])
+    assert (builder.duplicates, builder.forming) == (1, Bar(3 * MINUTE, 1.2, 1.3, 1.2, 1.3, 2.0, 0.0))
+    builder.add(3 * MINUTE, 1.3, 1.3)  # the same again, in the next portion
+    assert (builder.duplicates, builder.forming) == (2, Bar(3 * MINUTE, 1.2, 1.3, 1.2, 1.3, 2.0, 0.0))
+    builder.add([3 * MINUTE, 3 * MINUTE, 3 * MINUTE + 1], [1.3, 1.3, 1.3], [1.4, 1.5, 1.5])  # another ask, another time: ticks of their own
+    assert (builder.duplicates, builder.late) == (2, 0)
+    assert builder.forming == Bar(3 * MINUTE, 1.2, 1.3, 1.2, 1.3, 5.0, 0.0)
+
+
+@pytest.mark.parametrize("timeframe", [Timeframe.H4, Timeframe.D1, Timeframe.W1])
+def test_long_bars_of_ticks_open_with_the_fx_day_like_resampled_ones(raw: pd.DataFrame, timeframe: Timeframe) -> None:
+    bars = validate_bars(raw)
+    times = (bars.index.as_unit("ms").asi8[:, None] + np.array([0, 900_000, 1_800_000, 3_599_999])).ravel()
+    bid = bars[["open", "low", "high", "close"]].to_numpy().ravel()
+    built = bars_from_ticks(times, bid, bid, timeframe, POINT, include_forming=True)
+    resampled = resample_bars(bars, timeframe, include_forming=True)
+    prices = ["open", "high", "low", "close"]
+    pd.testing.assert_frame_equal(built[prices], resampled[prices], check_freq=False)
+    assert timeframe.is_aligned(built.index.asi8).all()
 
 
 @pytest.mark.parametrize(

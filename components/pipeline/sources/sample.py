@@ -1,26 +1,54 @@
-"""Where prices come from. Each source gives bars as they were delivered, times converted to UTC, and says what it is."""
+"""The sample: 5,000 real hourly bars that are installed with the package backtesting."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from components.fx import BadInput, Timeframe, Unavailable
+from components.base import now_ms
+from components.fx import Unavailable
+from components.pipeline.frames import content_hash
+from components.pipeline.sources.source import KnownPiece, NoOptions, Piece, Request, SourceContext, refuse_unless
+
+HELD = (("EURUSD", "H1"),)
 
 
-@dataclass(frozen=True)
-class Source:
-    """A source of bars: what it holds, and what must be known about it."""
+class Sample:
+    """Bars for a first look, without network and without files of one's own."""
 
-    name: str
-    holds: tuple[tuple[str, str], ...]
-    note: str
-    fetch: Callable[[str, Timeframe], pd.DataFrame]
+    name = "sample"
+    gives = "bars"
+    is_network = False
+    note = (
+        "5,000 real hourly EURUSD bars, April 2017 to February 2018, of the package backtesting (AGPL); bid prices and tick volume, UTC. "
+        "No spread is recorded in it: a spread used with it is an assumption about cost, not data."
+    )
+    options = NoOptions
+
+    def offers(self) -> tuple[tuple[str, str], ...]:
+        """EURUSD H1."""
+        return HELD
+
+    def pieces(self, request: Request, known: Mapping[str, KnownPiece], context: SourceContext) -> Iterator[Piece]:
+        """The whole sample as one piece."""
+        refuse_unless(HELD, self.name, request)
+        bars = sample_bars()
+        digest = content_hash(bars)
+        if "sample" in known and known["sample"].raw_sha256 == digest:
+            return
+        context.progress(0.3, f"{len(bars):,} bars read from the package backtesting")
+        yield Piece("sample", "package backtesting: backtesting.test.EURUSD", bars, digest, int(bars.memory_usage().sum()), now_ms())
 
 
-def _sample(symbol: str, timeframe: Timeframe) -> pd.DataFrame:
+def sample_bars() -> pd.DataFrame:
+    """The bars as the package has them, times in UTC.
+
+    Raises
+    ------
+    Unavailable
+        If the package cannot be imported.
+    """
     # Read from the installed package at run time: it is AGPL, and no copy of it is kept in this repository. Its times carry no zone; they
     # are UTC, which the weekly opens show: 21:00 while New York has summer time, 22:00 from 2017-11-05 on (17:00 New York).
     try:
@@ -29,39 +57,3 @@ def _sample(symbol: str, timeframe: Timeframe) -> pd.DataFrame:
         raise Unavailable(f"the sample bars need the package backtesting: {error}") from error
     bars: pd.DataFrame = EURUSD
     return bars.rename(columns=str.lower).tz_localize("UTC")
-
-
-_SOURCES = {
-    "sample": Source(
-        "sample",
-        (("EURUSD", "H1"),),
-        "5,000 real hourly EURUSD bars, April 2017 to February 2018, of the package backtesting (AGPL); bid prices and tick volume, UTC. "
-        "No spread is recorded in it: a spread used with it is an assumption about cost, not data.",
-        _sample,
-    ),
-}
-
-
-def sources() -> tuple[Source, ...]:
-    """Every source that this installation can read."""
-    return tuple(_SOURCES.values())
-
-
-def fetch_bars(source: str, symbol: str, timeframe: Timeframe) -> pd.DataFrame:
-    """Bars of a symbol as the source delivered them: aware UTC index, lower-case columns, not yet validated.
-
-    Raises
-    ------
-    BadInput
-        If there is no such source, or it does not hold that symbol and timeframe.
-    Unavailable
-        If the source cannot be read now.
-    """
-    if source not in _SOURCES:
-        raise BadInput("source", f"{source!r} is unknown; known are {', '.join(_SOURCES)}")
-    held = _SOURCES[source].holds
-    if symbol not in {name for name, _ in held}:
-        raise BadInput("symbol", f"source {source!r} has no {symbol!r}; it holds {', '.join(f'{s} {t}' for s, t in held)}")
-    if (symbol, timeframe.name) not in held:
-        raise BadInput("timeframe", f"source {source!r} has no {symbol} {timeframe.name}; it holds {', '.join(f'{s} {t}' for s, t in held)}")
-    return _SOURCES[source].fetch(symbol, timeframe)
