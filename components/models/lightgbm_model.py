@@ -9,6 +9,7 @@ import pandas as pd
 
 from components.fx import BadInput, Corrupt
 from components.models.protocol import CLASSES, Floats, Model
+from components.pipeline import FittedTransform
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 class LightGbmModel:
     """A gradient-boosted classifier of three classes; satisfies `ProbabilityModel`."""
 
-    def __init__(self, model: Model, booster: Booster) -> None:
+    def __init__(self, model: Model, booster: Booster, transform: FittedTransform | None = None) -> None:
         self._model = model
         self._booster = booster
+        self._transform = transform
 
     @classmethod
-    def from_text(cls, model: Model, text: str) -> LightGbmModel:
-        """The model whose file holds `text`.
+    def from_text(cls, model: Model, text: str, transform: FittedTransform | None = None) -> LightGbmModel:
+        """The model whose file holds `text`, and whose features go through `transform`.
 
         Raises
         ------
@@ -38,12 +40,17 @@ class LightGbmModel:
             raise Corrupt(f"model {model.id} cannot be read: {error}") from error
         if tuple(booster.feature_name()) != model.feature_names or booster.num_model_per_iteration() != len(CLASSES):
             raise Corrupt(f"model {model.id} was registered with other features or classes than its file has")
-        return cls(model, booster)
+        return cls(model, booster, transform)
 
     @property
     def model(self) -> Model:
         """Its entry in the registry."""
         return self._model
+
+    @property
+    def transform(self) -> FittedTransform | None:
+        """How features become what `predict` takes."""
+        return self._transform
 
     def predict(self, features: pd.DataFrame) -> Floats:
         """Probabilities of −1, 0, +1, shape (n, 3); see `ProbabilityModel.predict`."""

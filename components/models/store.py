@@ -14,30 +14,44 @@ import sqlalchemy as sa
 from components.base import Database, create_all, now_ms, sha256_of, write_atomic
 from components.fx import BadInput, NotFound
 from components.models.protocol import STAGES, Model, Stage
+from components.pipeline import FittedTransform
 
 FILE_NAME = "model.txt"
+TRANSFORM_NAME = "transform.json"
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 FAMILIES = ("lightgbm",)
 
-TABLES = sa.MetaData()
-MODELS = sa.Table(
-    "models",
-    TABLES,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("family", sa.Text, nullable=False),
-    sa.Column("dataset_id", sa.Text, nullable=False),
-    sa.Column("symbol", sa.Text, nullable=False),
-    sa.Column("timeframe", sa.Text, nullable=False),
-    sa.Column("feature_names", sa.Text, nullable=False),
-    sa.Column("trained_until_ms", sa.Integer, nullable=False),
-    sa.Column("metrics", sa.Text, nullable=False),
-    sa.Column("sha256", sa.Text, nullable=False),
-    sa.Column("created_ms", sa.Integer, nullable=False),
-    sa.Column("stage", sa.Text, nullable=False),
-    sa.UniqueConstraint("name", "version"),
-)
+
+def _models_table(tables: sa.MetaData, *more: sa.Column[str]) -> sa.Table:
+    return sa.Table(
+        "models",
+        tables,
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("family", sa.Text, nullable=False),
+        sa.Column("dataset_id", sa.Text, nullable=False),
+        sa.Column("symbol", sa.Text, nullable=False),
+        sa.Column("timeframe", sa.Text, nullable=False),
+        sa.Column("feature_names", sa.Text, nullable=False),
+        sa.Column("trained_until_ms", sa.Integer, nullable=False),
+        sa.Column("metrics", sa.Text, nullable=False),
+        sa.Column("sha256", sa.Text, nullable=False),
+        sa.Column("created_ms", sa.Integer, nullable=False),
+        sa.Column("stage", sa.Text, nullable=False),
+        *more,
+        sa.UniqueConstraint("name", "version"),
+    )
+
+
+_FIRST = sa.MetaData()
+_models_table(_FIRST)  # as the first migration made it; what stands there now is below
+MODELS = _models_table(sa.MetaData(), sa.Column("transform_sha256", sa.Text, nullable=False, server_default=""))
+
+
+def transform_of_features(connection: sa.Connection) -> None:
+    """Models keep the transform that their features go through."""
+    connection.exec_driver_sql("ALTER TABLE models ADD COLUMN transform_sha256 TEXT NOT NULL DEFAULT ''")
 
 
 class ModelStore:
@@ -50,7 +64,7 @@ class ModelStore:
     @classmethod
     def open(cls, home: Path) -> ModelStore:
         """The registry in the folder `home`, made if it is missing."""
-        return cls(Path(home), Database(Path(home) / "models.db", [create_all(TABLES)]))
+        return cls(Path(home), Database(Path(home) / "models.db", [create_all(_FIRST), transform_of_features]))
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -68,6 +82,7 @@ class ModelStore:
         trained_until_ms: int,
         metrics: Mapping[str, Any],
         content: bytes,
+        transform: FittedTransform | None = None,
     ) -> Model:
         """Keep a model's file and enter it under the next version of its name.
 
@@ -82,23 +97,32 @@ class ModelStore:
             As in `Model`.
         content : bytes
             The model's file.
+        transform : FittedTransform, optional
+            What its features go through before the model sees them; its features are `feature_names`.
 
         Raises
         ------
         BadInput
-            If the name or the family is wrong.
+            If the name or the family is wrong, or the transform is of other features.
         """
         if not NAME_PATTERN.fullmatch(name):
             raise BadInput("name", f"{name!r}: use 1 to 40 lower-case letters, digits, '-' and '_'")
         if family not in FAMILIES:
             raise BadInput("family", f"{family!r} is unknown; known are {', '.join(FAMILIES)}")
+        if transform is not None and transform.features != tuple(feature_names):
+            raise BadInput("transform", "is of other features than the model")
         sha256 = hashlib.sha256(content).hexdigest()
+        transform_text = transform.to_json() if transform is not None and not transform.is_plain else ""
+        transform_sha256 = hashlib.sha256(transform_text.encode()).hexdigest() if transform_text else ""
         names = json.dumps(list(feature_names))
-        made_from = "\0".join((name, family, dataset_id, symbol, timeframe, names, str(trained_until_ms), sha256))
-        model_id = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+        made_from = [name, family, dataset_id, symbol, timeframe, names, str(trained_until_ms), sha256]
+        if transform_sha256:
+            made_from.append(transform_sha256)
+        model_id = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
         path = model_path(self.home, model_id)
-        if not (path.is_file() and sha256_of(path) == sha256):
-            write_atomic(path, content)
+        for file, text, digest in ((path, content, sha256), (path.with_name(TRANSFORM_NAME), transform_text.encode(), transform_sha256)):
+            if digest and not (file.is_file() and sha256_of(file) == digest):
+                write_atomic(file, text)
         with self.database.write() as connection:
             if connection.execute(sa.select(MODELS.c.id).where(MODELS.c.id == model_id)).first() is None:
                 last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(MODELS.c.version), 0)).where(MODELS.c.name == name)).scalar_one()
@@ -117,6 +141,7 @@ class ModelStore:
                         sha256=sha256,
                         created_ms=now_ms(),
                         stage="candidate",
+                        transform_sha256=transform_sha256,
                     )
                 )
         return self.get(model_id)
@@ -126,6 +151,12 @@ class ModelStore:
         newest = sa.select(MODELS).order_by(MODELS.c.created_ms.desc(), MODELS.c.version.desc(), MODELS.c.id).limit(limit)
         with self.database.read() as connection:
             return tuple(self._model(row) for row in connection.execute(newest))
+
+    def of_dataset(self, dataset_id: str) -> tuple[Model, ...]:
+        """Every model that was trained on a dataset, oldest first."""
+        query = sa.select(MODELS).where(MODELS.c.dataset_id == dataset_id).order_by(MODELS.c.created_ms, MODELS.c.name, MODELS.c.version)
+        with self.database.read() as connection:
+            return tuple(self._model(row) for row in connection.execute(query))
 
     def get(self, reference: str) -> Model:
         """The model called `reference`: its id, or ``name:version``.

@@ -13,7 +13,7 @@ import pandas as pd
 from components.base import get_log, now_ms
 from components.ledger import TrialLedger, TrialState, code_version
 from components.models import ModelStore, load_model
-from components.pipeline import Dataset, DatasetFrames, PipelineStore, load_dataset, parse_payload
+from components.pipeline import Dataset, DatasetFrames, PipelineStore, load_dataset, parse_payload, refuse_quarantined_origins
 from components.training.boosting import TrainSpec, fit, importance, predict
 from components.training.folds import Fold, purged_folds
 from components.training.measures import Floats, accuracy, direction_accuracy, log_loss, naive_measures
@@ -42,7 +42,7 @@ def train(home: Path, payload: TrainSpec | Mapping[str, Any], progress: Callable
     -------
     dict
         ``model_id``, ``name``, ``version``, ``dataset_id`` and ``metrics``: ``test``, ``cv`` (mean over folds) and ``folds``, each with
-        ``log_loss``, ``accuracy``, ``direction_accuracy``, the naive ones of `naive_measures` and ``rows``; ``importance``; and
+        ``log_loss``, ``accuracy``, ``direction_accuracy``, the naive ones of `naive_measures` and ``rows``; ``importance``; ``target``; and
         ``beats_baseline``: whether the log loss is below the best naive one both in cross-validation and on the test part.
 
     Raises
@@ -51,6 +51,8 @@ def train(home: Path, payload: TrainSpec | Mapping[str, Any], progress: Callable
         Naming the field of the payload that is wrong, or if the dataset is too small for the folds.
     NotFound, Corrupt
         If the dataset is gone or is not what was written.
+    Refused
+        If bars that the dataset was built on have been quarantined since.
     """
     report = progress or (lambda fraction, message, **metrics: None)
     spec = parse_payload(TrainSpec, payload)
@@ -66,7 +68,7 @@ def train(home: Path, payload: TrainSpec | Mapping[str, Any], progress: Callable
     try:
         for number, split in enumerate(splits[len(measured) :], start=len(measured)):
             report(0.05 + 0.75 * number / len(splits), f"fold {number + 1} of {len(splits)}")
-            metrics = diary.keep("cv_fold", number, lambda split=split: _measure_fold(spec, frames, split))  # type: ignore[misc]
+            metrics = diary.keep("cv_fold", number, lambda split=split: _measure_fold(spec, frames, split, dataset.recipe.target.classes))  # type: ignore[misc]
             measured.append(metrics)
             _checkpoint(progress, {"run": run, "folds": measured})
             seen = {name: metrics[name] for name in ("log_loss", "naive_log_loss", "accuracy")}
@@ -86,16 +88,18 @@ def train(home: Path, payload: TrainSpec | Mapping[str, Any], progress: Callable
 def _load(home: Path, dataset_id: str) -> tuple[Dataset, DatasetFrames]:
     store = PipelineStore.open(home)
     try:
-        return store.dataset(dataset_id), load_dataset(home, dataset_id)
+        dataset = store.dataset(dataset_id)
+        refuse_quarantined_origins(store, [store.bar_set(one) for one in (dataset.bar_set_id, *dataset.recipe.others)])
+        return dataset, load_dataset(home, dataset_id)
     finally:
         store.close()
 
 
-def _measure_fold(spec: TrainSpec, frames: DatasetFrames, split: Fold) -> Metrics:
+def _measure_fold(spec: TrainSpec, frames: DatasetFrames, split: Fold, classes: tuple[int, ...]) -> Metrics:
     train, validation = frames.train.iloc[split.train], frames.train.iloc[split.validation]
     names = list(frames.feature_names)
     booster = fit(spec, train[names], train["label"].to_numpy())
-    return _measures(predict(booster, validation[names]), train, validation)
+    return _measures(predict(booster, validation[names]), train, validation, classes)
 
 
 def _finish(
@@ -104,7 +108,8 @@ def _finish(
     """The training's result, and whether the registry had this very model before."""
     names = list(frames.feature_names)
     booster = fit(spec, frames.train[names], frames.train["label"].to_numpy())
-    test = diary.keep("holdout", 0, lambda: _measures(predict(booster, frames.test[names]), frames.train, frames.test))
+    classes = dataset.recipe.target.classes
+    test = diary.keep("holdout", 0, lambda: _measures(predict(booster, frames.test[names]), frames.train, frames.test, classes))
     cv = {name: float(np.mean([fold[name] for fold in measured])) for name in measured[0]}
     beats = all(part["log_loss"] < part["naive_log_loss"] for part in (cv, test))
     metrics = {
@@ -113,6 +118,7 @@ def _finish(
         "cv": cv,
         "folds": measured,
         "importance": importance(booster, frames.feature_names),
+        "target": dataset.recipe.target.model_dump(),
         "spec": spec.model_dump(),
         "code_version": code_version(),
     }
@@ -129,6 +135,7 @@ def _finish(
             trained_until_ms=dataset.train_end_ms,
             metrics=metrics,
             content=booster.model_to_string().encode(),
+            transform=frames.transform,
         )
     finally:
         store.close()
@@ -144,13 +151,13 @@ def _finish(
     return result, model.created_ms < began_ms
 
 
-def _measures(probability: Floats, train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
+def _measures(probability: Floats, train: pd.DataFrame, test: pd.DataFrame, classes: tuple[int, ...]) -> Metrics:
     label = test["label"].to_numpy()
     return {
         "log_loss": log_loss(probability, label),
         "accuracy": accuracy(probability, label),
-        "direction_accuracy": direction_accuracy(probability, label),
-        **naive_measures(train, test),
+        "direction_accuracy": direction_accuracy(probability, label, classes),
+        **naive_measures(train, test, classes),
         "train_rows": float(len(train)),
         "rows": float(len(test)),
     }
