@@ -3,7 +3,7 @@
 from components.backtest.compare import Criterion, compare
 from components.backtest.execute import BacktestSpec, execute_backtest, parse_spec
 from components.backtest.imports import ImportedBacktest, ImportedTrade, import_backtest
-from components.backtest.rates import rates_for
+from components.backtest.rates import Conversion, conversion_for, rates_for
 from components.backtest.reference import ReferenceRun, run_reference
 from components.backtest.run import TRADE_COLUMNS, Result, closed_trades, run_backtest
 from components.backtest.store import BacktestStore, Comparison, StoredRun
@@ -13,6 +13,7 @@ __all__ = [
     "BacktestSpec",
     "BacktestStore",
     "Comparison",
+    "Conversion",
     "Criterion",
     "ImportedBacktest",
     "ImportedTrade",
@@ -21,6 +22,7 @@ __all__ = [
     "StoredRun",
     "closed_trades",
     "compare",
+    "conversion_for",
     "execute_backtest",
     "import_backtest",
     "parse_spec",

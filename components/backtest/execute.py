@@ -19,7 +19,7 @@ from components.fx import AccountSpec, BadInput, bad_input_of, instrument
 from components.jobs import JobCancelled
 from components.ledger import TrialLedger, code_version
 from components.models import ModelStore, probabilities
-from components.pipeline import BarSet, PipelineStore
+from components.pipeline import BarSet, PipelineStore, load_reference_rates, refuse_quarantined
 from components.risk import Limits, Sizing
 from components.strategy import Params, Strategy, strategy
 
@@ -153,6 +153,7 @@ def _execute(home: Path, spec: BacktestSpec, prepared: _Prepared, run_id: str, r
         policy=spec.policy,
         probabilities=answers,
         conversion=prepared.conversion,
+        reference=lambda: load_reference_rates(home),
     )
     report(0.9, f"storing {len(result.trades)} trades", trades=len(result.trades))
     run = StoredRun(
@@ -190,7 +191,10 @@ def _load_bars(home: Path, spec: BacktestSpec) -> tuple[BarSet, pd.DataFrame, di
     store = PipelineStore.open(home)
     try:
         bar_set = store.bar_set(spec.bar_set_id)
-        conversion = {store.bar_set(other).symbol: store.load_bars(other) for other in spec.conversion_bar_set_ids}
+        converting = [store.bar_set(other) for other in spec.conversion_bar_set_ids]
+        for one in (bar_set, *converting):
+            refuse_quarantined(one)
+        conversion = {other.symbol: store.load_bars(other.id) for other in converting}
         return bar_set, store.load_bars(bar_set.id), conversion
     finally:
         store.close()
@@ -203,8 +207,7 @@ def _dataset_of(home: Path, model_id: str, bar_set: BarSet) -> str:
         model = store.get(model_id)
     finally:
         store.close()
-    if (model.symbol, model.timeframe) != (bar_set.symbol, bar_set.timeframe):
-        raise BadInput("model_id", f"model {model_id} is of {model.symbol} {model.timeframe}, the bars are {bar_set.symbol} {bar_set.timeframe}")
+    model.require_for(bar_set.symbol, bar_set.timeframe)
     return model.dataset_id
 
 

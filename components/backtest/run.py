@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.backtest.rates import rates_for
+from components.backtest.rates import Reference, conversion_for
 from components.execution import Costs, MarketArrays, StepResult, decision_arrays, market_of_bars, run_step
 from components.fx import (
     AccountSpec,
@@ -98,6 +98,7 @@ def run_backtest(
     policy: str = "mt5",
     probabilities: pd.DataFrame | None = None,
     conversion: Mapping[str, pd.DataFrame] | None = None,
+    reference: Reference | None = None,
     day: BrokerDay | None = None,
 ) -> Result:
     """Run one strategy over one symbol's bars.
@@ -117,6 +118,8 @@ def run_backtest(
         For strategies that trade a model: ``p_down p_flat p_up`` on the index of the bars.
     conversion : mapping of str to DataFrame, optional
         Bars of other pairs by symbol, where profit must be converted into the account's currency.
+    reference : callable, optional
+        Gives the ECB's reference rates, taken where no such bars lead to the account's currency.
     day : BrokerDay, optional
         The trading day by which daily returns are counted; the FX day by default.
 
@@ -126,19 +129,21 @@ def run_backtest(
         With ``total_return``, ``net_profit``, ``sharpe`` (of daily returns, annualised), ``max_drawdown``, ``win_rate``,
         ``profit_factor`` (None without a loss), ``trades``, ``ambiguous_bars``, ``profit_against`` and ``profit_favour`` (net profit with
         ambiguity resolved against and for the trader), ``costs``, ``exits`` and ``refused`` (counts by kind), ``ruined`` (equity reached
-        zero) and ``returns_digest``.
+        zero), ``conversion`` (where the rates into the account's currency are from, and how old reference rates were at most) and
+        ``returns_digest``.
 
     Raises
     ------
     BadInput
-        If a parameter, a decision or the account cannot be used, or the bars for currency conversion are missing.
+        If a parameter, a decision or the account cannot be used, or neither bars nor reference rates convert its profit.
     """
     if len(bars) < 2:
         raise BadInput("bars", f"{len(bars)} bars; a backtest needs at least 2")
     spec = account or AccountSpec()
     chosen = strategy.parse(params)
     decisions = strategy.decide(bars, Context(instrument, probabilities), chosen)
-    market = market_of_bars(bars, instrument, costs or Costs(), rates_for(instrument, spec.currency, bars, conversion), day)
+    converted = conversion_for(instrument, spec.currency, bars, conversion, reference)
+    market = market_of_bars(bars, instrument, costs or Costs(), converted.rate, day)
     steps = _both_resolutions(strategy, chosen, decisions, market, instrument, spec, costs or Costs(), sizing, limits, policy)
     curves = [close_of_run(step, bars, instrument, costs or Costs(), policy, strategy.reasons) for step in steps]
     trades, equity = curves[0]
@@ -151,6 +156,7 @@ def run_backtest(
         "exits": {str(name): int(count) for name, count in trades["exit"].value_counts().items()},
         "refused": _refusals(steps[0].events),
         "ruined": bool(equity[-1] <= 0),
+        "conversion": converted.facts,
     }
     return Result(strategy.name, chosen.model_dump(mode="json"), trades, pd.Series(equity, index=bars.index, name="equity"), stats)
 

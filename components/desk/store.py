@@ -18,7 +18,7 @@ from components.desk.mirror import cancellations_of
 from components.desk.records import DecidedBar, Deployment, DeploymentSpec, StateChange, TradingState
 from components.fx import BadInput, NotFound, Refused, Timeframe, instrument
 from components.models import ModelStore
-from components.pipeline import PipelineStore
+from components.pipeline import PipelineStore, refuse_quarantined
 from components.strategy import strategy
 
 _tables = sa.MetaData()
@@ -132,6 +132,7 @@ class DeskStore:
             raise BadInput(
                 "bar_set_id", f"{bars.id} holds {bars.symbol} {bars.timeframe}, the deployment trades {spec.symbol} {spec.timeframe.upper()}"
             )
+        refuse_quarantined(bars)
 
     def _check_model(self, spec: DeploymentSpec) -> None:
         if spec.model_id is None:
@@ -141,10 +142,7 @@ class DeskStore:
             model = store.get(spec.model_id)
         finally:
             store.close()
-        if (model.symbol, model.timeframe) != (spec.symbol, spec.timeframe.upper()):
-            raise BadInput(
-                "model_id", f"{model.id} was trained on {model.symbol} {model.timeframe}, the deployment trades {spec.symbol} {spec.timeframe}"
-            )
+        model.require_for(spec.symbol, spec.timeframe.upper())
 
     def deployments(self) -> list[Deployment]:
         """Every deployment that is not archived, oldest first; one that this version cannot read stands there disarmed, with the reason."""

@@ -75,11 +75,11 @@ def test_what_cannot_be_tried_says_why_and_is_no_try(
 
 
 def test_a_run_that_fails_says_why_and_counts_as_a_try(home: Path, bar_set_id: str) -> None:
-    with pytest.raises(BadInput, match="USDCHF"):
-        execute_backtest(home, {"strategy": "sma_cross", "bar_set_id": bar_set_id, "params": {"fast": 5}, "account": {"currency": "CHF"}})
+    with pytest.raises(BadInput, match="USDUAH"):  # a currency without bars here and without a rate of the ECB
+        execute_backtest(home, {"strategy": "sma_cross", "bar_set_id": bar_set_id, "params": {"fast": 5}, "account": {"currency": "UAH"}})
     (trial,) = TrialLedger.open(home).list()
     assert (trial.state, trial.params["fast"], "slow" in trial.params) == ("failed", 5, True)
-    assert "USDCHF" in trial.metrics["error"]
+    assert "USDUAH" in trial.metrics["error"]
     assert BacktestStore.open(home).runs() == []
 
 

