@@ -95,12 +95,12 @@ def hello(bridge: Bridge, sent: shapes.HelloPost) -> dict[str, Any]:
 
 @route("POST", "/api/v1/tick", "Store one tick", body=shapes.TickPost, answer=answers.TicksAnswer)
 def post_tick(bridge: Bridge, sent: shapes.TickPost) -> dict[str, Any]:
-    return _stored_ticks(bridge.store_ticks(sent.account_id, [wire.tick_row(sent)], sent.sync, prefix=""))
+    return _stored_ticks(bridge.store_ticks(sent.account_id, [wire.tick_row(sent)], sent.sync, "", sent.offset_ms))
 
 
 @route("POST", "/api/v1/ticks", "Store up to 5,000 ticks", body=shapes.TicksPost, answer=answers.TicksAnswer)
 def post_ticks(bridge: Bridge, sent: shapes.TicksPost) -> dict[str, Any]:
-    return _stored_ticks(bridge.store_ticks(sent.account_id, wire.tick_rows(sent.ticks), sent.sync))
+    return _stored_ticks(bridge.store_ticks(sent.account_id, wire.tick_rows(sent.ticks), sent.sync, offset_ms=sent.offset_ms))
 
 
 def _stored_ticks(stored: tuple[int, int | None]) -> dict[str, Any]:
@@ -114,6 +114,22 @@ def latest_tick(bridge: Bridge, sent: shapes.FeedQuery) -> dict[str, Any]:
     if tick is None:
         raise NotFound(f"symbol: account {sent.account_id} has no ticks of {sent.symbol}")
     return wire.tick_to_wire(tick)
+
+
+@route("POST", "/api/v1/bars", "Store up to 5,000 closed bars", body=shapes.BarsPost, answer=answers.BarsAnswer)
+def post_bars(bridge: Bridge, sent: shapes.BarsPost) -> dict[str, Any]:
+    return asdict(bridge.store_bars(sent))
+
+
+@route("GET", "/api/v1/bars/wanted", "Which bars the terminal is asked to post", query=shapes.WantedQuery, answer=answers.WantedAnswer)
+def wanted_bars(bridge: Bridge, sent: shapes.WantedQuery) -> dict[str, Any]:
+    stretches = bridge.wanted_bars(sent.account_id, sent.symbol, sent.timeframe)
+    return {"stretches": [asdict(one) for one in stretches], "clocks": [asdict(one) for one in bridge.bars.clocks(sent.account_id)]}
+
+
+@route("GET", "/api/v1/feeds", "What came in of an account's symbols, counted", query=shapes.FeedsQuery, answer=answers.FeedsAnswer)
+def list_feeds(bridge: Bridge, sent: shapes.FeedsQuery) -> dict[str, Any]:
+    return {"feeds": bridge.feeds(sent.account_id, sent.symbol)}
 
 
 @route("GET", "/api/v1/watermark", "How far the desk has processed a symbol's ticks", query=shapes.WatermarkQuery, answer=answers.WatermarkAnswer)

@@ -45,12 +45,7 @@ def _draw_queue() -> None:
         if note:
             st.warning(note, icon=":material/warning:")
         for job in reversed(active):
-            bar, press = st.columns([6, 1], vertical_alignment="center")
-            with bar:
-                queue.draw_job(job)
-            if press.button("Cancel", key=f"cancel.{job.id}", icon=":material/cancel:", width="stretch", disabled=job.cancel_requested):
-                stores.jobs().cancel(job.id)
-                st.rerun(scope="fragment")
+            queue.draw_cancellable(job)
         if not active:
             st.caption("Nothing waits and nothing runs.")
         table(

@@ -19,7 +19,7 @@ from components.fx import AccountSpec, BadInput, bad_input_of, instrument
 from components.jobs import JobCancelled
 from components.ledger import TrialLedger, code_version
 from components.models import ModelStore, probabilities
-from components.pipeline import BarSet, PipelineStore, load_reference_rates, refuse_quarantined
+from components.pipeline import BarSet, PipelineStore, load_reference_rates, refuse_quarantined_origins
 from components.risk import Limits, Sizing
 from components.strategy import Params, Strategy, strategy
 
@@ -192,8 +192,7 @@ def _load_bars(home: Path, spec: BacktestSpec) -> tuple[BarSet, pd.DataFrame, di
     try:
         bar_set = store.bar_set(spec.bar_set_id)
         converting = [store.bar_set(other) for other in spec.conversion_bar_set_ids]
-        for one in (bar_set, *converting):
-            refuse_quarantined(one)
+        refuse_quarantined_origins(store, [bar_set, *converting])
         conversion = {other.symbol: store.load_bars(other.id) for other in converting}
         return bar_set, store.load_bars(bar_set.id), conversion
     finally:

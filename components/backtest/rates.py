@@ -152,7 +152,8 @@ def _known_before(symbol: str, frame: pd.DataFrame, opens: pd.DatetimeIndex, *, 
             return np.full(len(opens), np.nan)
         raise BadInput("conversion", f"the bars of {symbol} are empty")
     opens_ms = opens.as_unit("ms").asi8
-    length = int(np.diff(times).min()) if len(times) > 1 else 0
+    # One bar alone does not tell its length, so that its close is never taken for known.
+    length = int(np.diff(times).min()) if len(times) > 1 else STALE_MS
     last = np.searchsorted(times + length, opens_ms, side="right") - 1
     is_known = last >= 0
     last = np.maximum(last, 0)

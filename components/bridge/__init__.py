@@ -5,7 +5,9 @@ the HTTP API.
 """
 
 from components.bridge import answers, openapi, shapes, wire
+from components.bridge.bars import BarArrays, BarCounts, BarRow, BarsPosted, BarStore, BarVersion, BrokerOffset
 from components.bridge.client import ApiClient, Pending
+from components.bridge.feeds import Intake, TickArrays
 from components.bridge.records import (
     PROTOCOL,
     DeploymentBook,
@@ -31,8 +33,9 @@ from components.bridge.signing import (
     sign_request,
 )
 from components.bridge.store import LEASE_MS, REPORT_DUE_MS, Mailbox, Swept
-from components.bridge.ticks import TickArrays, TickRow, TickStore
+from components.bridge.ticks import TickRow, TickStore
 from components.bridge.wake import WakeListener, WakeSender
+from components.bridge.wanted import Stretch, silence_of
 
 __all__ = [
     "ERROR_HEADER",
@@ -44,14 +47,23 @@ __all__ = [
     "SIGNATURE_HEADER",
     "TIME_HEADER",
     "ApiClient",
+    "BarArrays",
+    "BarCounts",
+    "BarRow",
+    "BarStore",
+    "BarVersion",
+    "BarsPosted",
     "Bridge",
+    "BrokerOffset",
     "DeploymentBook",
+    "Intake",
     "JournalEntry",
     "Mailbox",
     "Pending",
     "PositionChange",
     "Reconciliation",
     "StoredSignal",
+    "Stretch",
     "Swept",
     "SymbolFacts",
     "Terminal",
@@ -69,5 +81,6 @@ __all__ = [
     "openapi",
     "shapes",
     "sign_request",
+    "silence_of",
     "wire",
 ]

@@ -66,6 +66,68 @@ class TickAnswer(Answer):
     seq: int
 
 
+class BarsAnswer(Answer):
+    """All of the bars are on disk: new ones, ones that were there, and ones that were there with other numbers, kept as revisions."""
+
+    stored: int
+    duplicates: int
+    revised: int
+
+
+class StretchAnswer(Answer):
+    """Bars that open in [`from_ms`, `to_ms`), epoch milliseconds UTC."""
+
+    timeframe: str
+    from_ms: int
+    to_ms: int
+
+
+class ClockAnswer(Answer):
+    """One version of the broker's clock less UTC, and the market's time (UTC) from which on it was told, with ticks or with bars."""
+
+    version: int
+    offset_ms: int
+    from_ms: int
+    told_with: Literal["ticks", "bars"]
+
+
+class WantedAnswer(Answer):
+    """Stretches of closed bars that the platform would like to have, newest first; ask again when these are posted."""
+
+    stretches: list[StretchAnswer]
+    clocks: list[ClockAnswer]
+
+
+class BarCountsAnswer(Answer):
+    """Posted bars of one timeframe."""
+
+    timeframe: str
+    stored: int
+    duplicates: int
+    revised: int
+
+
+class FeedAnswer(Answer):
+    """What came in of one symbol; `late`, `duplicates` and the silences are counted up to tick `newest_seq`."""
+
+    symbol: str
+    ticks: int
+    newest_seq: int
+    first_ms: int
+    newest_ms: int
+    late: int
+    duplicates: int
+    resent: int
+    filled_in: int
+    bars: list[BarCountsAnswer]
+
+
+class FeedsAnswer(Answer):
+    """What came in of every symbol of an account."""
+
+    feeds: list[FeedAnswer]
+
+
 class WatermarkAnswer(Answer):
     """How far the desk has processed the symbol's ticks; null before its first word."""
 

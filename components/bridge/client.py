@@ -13,10 +13,25 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 
 from components.base import now_ms
+from components.bridge.bars import BarRow, BarsPosted
 from components.bridge.records import TerminalFacts, WorkingOrder
 from components.bridge.signing import NONCE_HEADER, SERVER_TIME_HEADER, SIGNATURE_HEADER, TIME_HEADER, Unsigned, sign_request
-from components.bridge.wire import order_to_wire, position_to_wire, report_to_wire, signal_from_wire, tick_to_wire
-from components.fx import AccountSnapshot, BadInput, NotFound, PlatformError, Position, Refused, Report, Signal, SignalState, Tick, Unavailable
+from components.bridge.wanted import Stretch
+from components.bridge.wire import bars_to_wire, order_to_wire, position_to_wire, report_to_wire, signal_from_wire, tick_to_wire
+from components.fx import (
+    AccountSnapshot,
+    BadInput,
+    NotFound,
+    PlatformError,
+    Position,
+    Refused,
+    Report,
+    Signal,
+    SignalState,
+    Tick,
+    Timeframe,
+    Unavailable,
+)
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
@@ -61,12 +76,33 @@ class ApiClient:
         """Say who we are. The answer holds ``reconcile`` (bool) and ``watermarks`` (the last stored tick number by symbol)."""
         return self.call("POST", "/api/v1/hello", asdict(facts))
 
-    def post_ticks(self, account_id: str, ticks: Iterable[Tick], sync: bool = False) -> int | None:
+    def post_ticks(self, account_id: str, ticks: Iterable[Tick], sync: bool = False, offset_ms: int | None = None) -> int | None:
         """Post up to 5,000 ticks; they are on the platform's disk when this returns. With `sync` the last tick's number once the desk has
-        processed it, None if it did not within 10 s."""
+        processed it, None if it did not within 10 s. `offset_ms` is the broker's clock less UTC."""
         body = {"account_id": account_id, "ticks": [tick_to_wire(tick) for tick in ticks], "sync": sync}
+        if offset_ms is not None:
+            body["offset_ms"] = offset_ms
         watermark: int | None = self.call("POST", "/api/v1/ticks", body)["watermark"]
         return watermark
+
+    def post_bars(
+        self, account_id: str, symbol: str, timeframe: Timeframe, bars: Sequence[BarRow], offset_ms: int, told: Stretch | None = None
+    ) -> BarsPosted:
+        """Post up to 5,000 closed bars; they are on the platform's disk when this returns. `told` is the wanted stretch of which these are all."""
+        body = {
+            "account_id": account_id,
+            "symbol": symbol,
+            "timeframe": timeframe.name,
+            "offset_ms": offset_ms,
+            "bars": bars_to_wire(bars, offset_ms),
+        }
+        stretch = {} if told is None else {"from_ms": told.from_ms, "to_ms": told.to_ms}
+        return BarsPosted(**self.call("POST", "/api/v1/bars", body | stretch))
+
+    def wanted_bars(self, account_id: str, symbol: str) -> list[Stretch]:
+        """Stretches of bars that the platform would like to have, newest first."""
+        query = urlencode({"account_id": account_id, "symbol": symbol})
+        return [Stretch(**value) for value in self.call("GET", f"/api/v1/bars/wanted?{query}")["stretches"]]
 
     def watermark(self, account_id: str, symbol: str, after_seq: int = 0, wait_ms: int = 0) -> int | None:
         """How far the desk has processed the symbol's ticks, after waiting up to `wait_ms` for `after_seq`; None before its first word."""

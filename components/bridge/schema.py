@@ -190,7 +190,33 @@ def create_ticks(connection: sa.Connection) -> None:
     )
 
 
-TICK_MIGRATIONS: tuple[Migration, ...] = (create_ticks,)
+def create_bars(connection: sa.Connection) -> None:
+    """What is counted of ticks; the broker's clock; bars that terminals post, with every later version of a bar; what they are asked for.
+
+    `resent` is written with the ticks. `counted` and `silences` are worked out from the ticks and may be thrown away. A clock is a version of
+    an account's offset to UTC; `tick_clocks` says from which tick on a feed follows it.
+    """
+    for statement in (
+        "CREATE TABLE resent (feed_id INTEGER PRIMARY KEY, ticks INTEGER NOT NULL)",
+        "CREATE TABLE counted (feed_id INTEGER PRIMARY KEY, through_seq INTEGER NOT NULL, ticks INTEGER NOT NULL, late INTEGER NOT NULL,"
+        " duplicates INTEGER NOT NULL, filled_in INTEGER NOT NULL, first_ms INTEGER NOT NULL, newest_ms INTEGER NOT NULL, bid REAL NOT NULL, ask REAL NOT NULL)",
+        "CREATE TABLE silences (feed_id INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL, PRIMARY KEY (feed_id, from_ms)) WITHOUT ROWID",
+        "CREATE TABLE clocks (account_id TEXT NOT NULL, version INTEGER NOT NULL, offset_ms INTEGER NOT NULL, from_ms INTEGER NOT NULL,"
+        " told_with TEXT NOT NULL, told_ms INTEGER NOT NULL, PRIMARY KEY (account_id, version))",
+        "CREATE TABLE tick_clocks (feed_id INTEGER NOT NULL, from_seq INTEGER NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (feed_id, from_seq)) WITHOUT ROWID",
+        "CREATE TABLE bars (feed_id INTEGER NOT NULL, minutes INTEGER NOT NULL, open_ms INTEGER NOT NULL, revision INTEGER NOT NULL, open REAL NOT NULL,"
+        " high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL, volume REAL NOT NULL, spread_points REAL NOT NULL, clock_version INTEGER NOT NULL,"
+        " received_ms INTEGER NOT NULL, PRIMARY KEY (feed_id, minutes, open_ms, revision)) WITHOUT ROWID",
+        "CREATE TABLE bar_counts (feed_id INTEGER NOT NULL, minutes INTEGER NOT NULL, stored INTEGER NOT NULL, duplicates INTEGER NOT NULL,"
+        " revised INTEGER NOT NULL, PRIMARY KEY (feed_id, minutes)) WITHOUT ROWID",
+        "CREATE TABLE told (feed_id INTEGER NOT NULL, minutes INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,"
+        " PRIMARY KEY (feed_id, minutes, from_ms)) WITHOUT ROWID",
+        "CREATE TABLE wishes (feed_id INTEGER NOT NULL, minutes INTEGER NOT NULL, from_ms INTEGER NOT NULL, PRIMARY KEY (feed_id, minutes)) WITHOUT ROWID",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+TICK_MIGRATIONS: tuple[Migration, ...] = (create_ticks, create_bars)
 
 
 def signal_of(row: sa.Row[Any]) -> Signal:

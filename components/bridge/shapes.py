@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from components.bridge.records import PROTOCOL, MarketClock
+from components.bridge.wanted import BARS_AT_ONCE
 from components.fx import BadInput, EntryKind, ReportKind, instrument
 
 TICKS_AT_ONCE = 5_000
@@ -50,6 +51,8 @@ Money = Annotated[float, Field(gt=-1e15, lt=1e15)]
 Side = Literal[-1, 0, 1]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Seq = Annotated[int, Field(ge=1, le=2**53)]
+OffsetMs = Annotated[int, Field(ge=-14 * 3_600_000, le=14 * 3_600_000, multiple_of=900_000, description="the broker's clock less UTC, milliseconds")]
+TimeframeName = Literal["M1", "M5", "M15", "M30", "H1", "H4", "D1", "W1"]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 MarginMode = Literal["hedging", "netting"]
 
@@ -120,14 +123,47 @@ class TickPost(Sent):
     ask: Price
     seq: Seq
     sync: bool = False
+    offset_ms: OffsetMs | None = None
 
 
 class TicksPost(Sent):
-    """Ticks of an account; with `sync` the answer waits until the desk has processed them."""
+    """Ticks of an account; with `sync` the answer waits until the desk has processed them. `offset_ms` is what the terminal took off its
+    broker's times, one for all ticks of a post; it is kept in versions."""
 
     account_id: AccountId
     ticks: Annotated[list[TickItem], Field(min_length=1, max_length=TICKS_AT_ONCE)]
     sync: bool = False
+    offset_ms: OffsetMs | None = None
+
+
+class BarItem(TypedDict):
+    """One closed bar as the terminal has it: its open time by the broker's clock, bid prices, tick volume, spread in points."""
+
+    broker_ms: Annotated[int, Field(gt=0, lt=_YEAR_2100_MS, description="open time by the broker's clock, as if it were UTC, epoch milliseconds")]
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Annotated[int, Field(ge=0, le=10**12)]
+    spread_points: Count
+
+
+BarItem.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
+
+
+class BarsPost(Sent):
+    """Closed bars in order of time. One offset holds for all: bars from before a change of the broker's clock go into a post of their own.
+
+    `from_ms` and `to_ms` (UTC) repeat a stretch that was wanted, once these are all bars that the terminal has of it; it is not asked for again.
+    """
+
+    account_id: AccountId
+    symbol: Symbol
+    timeframe: TimeframeName
+    offset_ms: OffsetMs
+    bars: Annotated[list[BarItem], Field(max_length=BARS_AT_ONCE)]
+    from_ms: TimeMs | None = None
+    to_ms: TimeMs | None = None
 
 
 class AcknowledgePost(Sent):
@@ -233,6 +269,19 @@ class FeedQuery(Query):
 
     account_id: AccountId
     symbol: Symbol
+
+
+class WantedQuery(FeedQuery):
+    """One symbol of an account; without a timeframe, every one that is wished for."""
+
+    timeframe: TimeframeName | None = None
+
+
+class FeedsQuery(Query):
+    """One account; one symbol of it where one is named."""
+
+    account_id: AccountId
+    symbol: Symbol | None = None
 
 
 class WatermarkQuery(FeedQuery):

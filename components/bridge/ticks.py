@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from components.base import Database
+from components.bridge.feeds import Intake, TickArrays, count_feeds, feed_id_of, ticks_after
 from components.bridge.schema import TICK_MIGRATIONS
 from components.fx import Refused, Tick, Unavailable
 
@@ -29,25 +29,17 @@ _ROWS_PER_STATEMENT = 1_000
 _CLOSE_WITHIN_S = 10
 
 
-class TickArrays(NamedTuple):
-    """Ticks of one symbol in the order of their sequence numbers: int64 `seq` and `time_ms`, float64 `bid` and `ask`, each shape (n,)."""
-
-    seq: NDArray[np.int64]
-    time_ms: NDArray[np.int64]
-    bid: NDArray[np.float64]
-    ask: NDArray[np.float64]
-
-
 class _Post:
-    """Ticks of one call on their way to the disk; `values` are those of the rows, five each. `turn` opens when it is committed, or when its
-    caller is to commit for all that have gathered."""
+    """Ticks of one call on their way to the disk; `values` are those of the rows, five each, `highest` their highest number by feed. `turn`
+    opens when it is committed, or when its caller is to commit for all that have gathered."""
 
-    __slots__ = ("account_id", "error", "is_committed", "rows", "turn", "values")
+    __slots__ = ("account_id", "error", "highest", "is_committed", "rows", "turn", "values")
 
-    def __init__(self, account_id: str, rows: Sequence[TickRow], values: list[int | float]) -> None:
+    def __init__(self, account_id: str, rows: Sequence[TickRow], values: list[int | float], highest: dict[int, int]) -> None:
         self.account_id = account_id
         self.rows = rows
         self.values = values
+        self.highest = highest
         self.error: Exception | None = None
         self.is_committed = False
         self.turn = threading.Lock()
@@ -61,6 +53,7 @@ class TickStore:
         self.database = database
         self._on_commit = on_commit
         self._feeds: dict[tuple[str, str], int] = {}
+        self._highest: dict[int, int] = {}
         self._gathering = threading.Lock()
         self._gathered: list[_Post] = []
         self._is_committing = False
@@ -101,7 +94,7 @@ class TickStore:
         if not rows:
             return 0
         try:
-            post = _Post(account_id, rows, self._values(account_id, rows))
+            post = _Post(account_id, rows, *self._values(account_id, rows))
         except sa.exc.SQLAlchemyError as error:
             raise Unavailable(f"ticks.db: {error}; send the same ticks again") from error
         with self._gathering:
@@ -128,28 +121,35 @@ class TickStore:
             ).one_or_none()
         return None if row is None else Tick(symbol, row[1], row[2], row[3], row[0])
 
+    def newest_ms(self, account_id: str, symbol: str) -> int | None:
+        """The newest time among the last thousand ticks of a symbol, epoch milliseconds UTC; the very last may be late."""
+        query = (
+            "SELECT max(time_ms) FROM (SELECT time_ms FROM ticks WHERE feed_id = (SELECT id FROM feeds WHERE account_id = ? AND symbol = ?)"
+            " ORDER BY seq DESC LIMIT 1000)"
+        )
+        with self.database.read() as connection:
+            newest = connection.exec_driver_sql(query, (account_id, symbol)).scalar_one()
+        return None if newest is None else int(newest)
+
     def since(self, account_id: str, symbol: str, after_seq: int = 0, limit: int = 100_000) -> TickArrays:
         """Up to `limit` ticks that follow sequence number `after_seq`, in order. A tick may be older than the one before it: see `late`."""
         with self.database.read() as connection:
-            rows = connection.exec_driver_sql(
-                "SELECT seq, time_ms, bid, ask FROM ticks WHERE feed_id = (SELECT id FROM feeds WHERE account_id = ? AND symbol = ?)"
-                " AND seq > ? ORDER BY seq LIMIT ?",
-                (account_id, symbol, after_seq, limit),
-            ).fetchall()
-        seq, time_ms, bid, ask = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return TickArrays(
-            np.array(seq, dtype=np.int64), np.array(time_ms, dtype=np.int64), np.array(bid, dtype=np.float64), np.array(ask, dtype=np.float64)
-        )
+            found = connection.exec_driver_sql("SELECT id FROM feeds WHERE account_id = ? AND symbol = ?", (account_id, symbol))
+            return ticks_after(connection, found.scalar_one_or_none(), after_seq, limit)
 
     def late(self, account_id: str, symbol: str, limit: int = 1_000) -> NDArray[np.int64]:
-        """Sequence numbers of ticks that carry an older time than the tick before them; they are kept, but no bar may take them."""
+        """Sequence numbers of ticks that are older than the newest before them; they are kept, but no bar may take them."""
         with self.database.read() as connection:
             rows = connection.exec_driver_sql(
-                "SELECT seq FROM (SELECT seq, time_ms, lag(time_ms) OVER (ORDER BY seq) AS before_ms FROM ticks"
-                " WHERE feed_id = (SELECT id FROM feeds WHERE account_id = ? AND symbol = ?)) WHERE time_ms < before_ms ORDER BY seq LIMIT ?",
+                "SELECT seq FROM (SELECT seq, time_ms, max(time_ms) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS newest_ms FROM ticks"
+                " WHERE feed_id = (SELECT id FROM feeds WHERE account_id = ? AND symbol = ?)) WHERE time_ms < newest_ms ORDER BY seq LIMIT ?",
                 (account_id, symbol, limit),
             ).scalars()
             return np.array(list(rows), dtype=np.int64)
+
+    def intake(self, account_id: str | None = None, symbol: str | None = None, *, is_checked: bool = False) -> list[Intake]:
+        """What came in, by account and symbol, with late and doubled ticks counted; see `components.bridge.feeds.count_feeds`."""
+        return count_feeds(self.database, account_id, symbol, is_checked=is_checked)
 
     def watermarks(self, account_id: str) -> dict[str, int]:
         """Highest sequence number by symbol: where the sender goes on."""
@@ -159,14 +159,14 @@ class TickStore:
             )
             return {symbol: seq for symbol, seq in rows if seq is not None}
 
-    def count(self, account_id: str | None = None, symbol: str | None = None) -> int:
-        """Number of stored ticks, of one account or symbol or of all."""
+    def count(self, account_id: str | None = None, symbol: str | None = None, after_seq: int = 0, through_seq: int = 2**63 - 1) -> int:
+        """Number of stored ticks, of one account or symbol or of all; of those numbers only."""
         with self.database.read() as connection:
             return int(
                 connection.exec_driver_sql(
                     "SELECT count(*) FROM ticks WHERE feed_id IN (SELECT id FROM feeds WHERE account_id = coalesce(?, account_id)"
-                    " AND symbol = coalesce(?, symbol))",
-                    (account_id, symbol),
+                    " AND symbol = coalesce(?, symbol)) AND seq > ? AND seq <= ?",
+                    (account_id, symbol, after_seq, through_seq),
                 ).scalar_one()
             )
 
@@ -213,37 +213,73 @@ class TickStore:
         driver = self._connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         values = posts[0].values if len(posts) == 1 else [value for post in posts for value in post.values]
-        if _insert(driver, values) * 5 < len(values):
-            for post in posts:
-                post.error = self._conflict(post)
+        missing = len(values) // 5 - _insert(driver, values)
+        if missing:
+            conflicts = [self._conflicts(post) for post in posts]
+            for post, found in zip(posts, conflicts, strict=True):
+                post.error = self._refusal(post, found)
+            self._count_resent(driver, posts, missing, {row for found in conflicts for row in found.values()})
+        for post in posts:
+            for feed_id, seq in post.highest.items():
+                if seq > self._highest.get(feed_id, 0):
+                    self._highest[feed_id] = seq
 
-    def _values(self, account_id: str, rows: Sequence[TickRow]) -> list[int | float]:
+    def _values(self, account_id: str, rows: Sequence[TickRow]) -> tuple[list[int | float], dict[int, int]]:
         symbols, *columns = zip(*rows, strict=True)
         feed_of = {symbol: self._feed(account_id, symbol) for symbol in set(symbols)}
+        feeds = [feed_of[symbol] for symbol in symbols]
         values: list[int | float] = [0] * (5 * len(rows))
-        values[0::5] = [feed_of[symbol] for symbol in symbols]
+        values[0::5] = feeds
         for place, column in enumerate(columns, start=1):
             values[place::5] = column
-        return values
+        if len(feed_of) == 1:
+            return values, {feeds[0]: max(columns[0])}
+        highest: dict[int, int] = {}
+        for feed_id, seq in zip(feeds, columns[0], strict=True):
+            highest[feed_id] = max(seq, highest.get(feed_id, 0))
+        return values, highest
 
-    def _conflict(self, post: _Post) -> Refused | None:
+    def _conflicts(self, post: _Post) -> dict[int, tuple[int, int]]:
+        """Places of the rows whose number is stored with something else, each with its feed and number."""
+        found = {}
         with self.database.read() as connection:
             for index, (symbol, seq, *given) in enumerate(post.rows):
                 feed_id = self._feed(post.account_id, symbol)
                 stored = connection.exec_driver_sql("SELECT time_ms, bid, ask FROM ticks WHERE feed_id = ? AND seq = ?", (feed_id, seq)).one()
                 if list(stored) != given:
-                    highest = connection.exec_driver_sql("SELECT max(seq) FROM ticks WHERE feed_id = ?", (feed_id,)).scalar_one()
-                    where = f"ticks.{index}.seq: {symbol} tick {seq}"
-                    return Refused("tick_conflict", f"{where} is stored already with another time or price; number new ticks from {highest + 1}")
-        return None
+                    found[index] = (feed_id, seq)
+        return found
+
+    def _refusal(self, post: _Post, conflicts: dict[int, tuple[int, int]]) -> Refused | None:
+        if not conflicts:
+            return None
+        index, (feed_id, seq) = next(iter(conflicts.items()))
+        with self.database.read() as connection:
+            highest = connection.exec_driver_sql("SELECT max(seq) FROM ticks WHERE feed_id = ?", (feed_id,)).scalar_one()
+        where = f"ticks.{index}.seq: {post.rows[index][0]} tick {seq}"
+        return Refused("tick_conflict", f"{where} is stored already with another time or price; number new ticks from {highest + 1}")
+
+    def _count_resent(self, driver: sqlite3.Connection, posts: Sequence[_Post], missing: int, conflicts: set[tuple[int, int]]) -> None:
+        """Note how many ticks of this commit were there before. Where it held several feeds, those under numbers that had been passed count."""
+        left = missing - len(conflicts)
+        feeds = sorted({feed_id for post in posts for feed_id in post.highest})
+        for feed_id in feeds:
+            old = left
+            if len(feeds) > 1:
+                passed = self._highest.get(feed_id, 2**63)
+                own = ((feed, seq) for post in posts for feed, seq in zip(post.values[0::5], post.values[1::5], strict=True) if feed == feed_id)
+                old = min(left, sum(seq <= passed and (feed, seq) not in conflicts for feed, seq in own))
+            if old > 0:
+                driver.execute(
+                    "INSERT INTO resent (feed_id, ticks) VALUES (?, ?) ON CONFLICT (feed_id) DO UPDATE SET ticks = ticks + excluded.ticks",
+                    (feed_id, old),
+                )
+                left -= old
 
     def _feed(self, account_id: str, symbol: str) -> int:
         feed_id = self._feeds.get((account_id, symbol))
         if feed_id is None:
-            with self.database.write() as connection:
-                connection.exec_driver_sql("INSERT OR IGNORE INTO feeds (account_id, symbol) VALUES (?, ?)", (account_id, symbol))
-                found = connection.exec_driver_sql("SELECT id FROM feeds WHERE account_id = ? AND symbol = ?", (account_id, symbol))
-                feed_id = self._feeds[(account_id, symbol)] = int(found.scalar_one())
+            feed_id = self._feeds[(account_id, symbol)] = feed_id_of(self.database, account_id, symbol)
         return feed_id
 
 

@@ -7,15 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
+from components.bridge.bars import BarRow
 from components.bridge.records import SymbolFacts, TerminalFacts, WorkingOrder
-from components.bridge.shapes import HelloPost, PositionsPost, ReportItem, ReportsPost, TickItem, TickPost
+from components.bridge.shapes import BarsPost, HelloPost, PositionsPost, ReportItem, ReportsPost, TickItem, TickPost
 from components.bridge.ticks import TickRow
-from components.fx import AccountSnapshot, BadInput, Position, Report, Signal, SignalState, Tick, instrument
+from components.fx import (
+    AccountSnapshot,
+    BadInput,
+    Position,
+    Report,
+    Signal,
+    SignalState,
+    Tick,
+    Timeframe,
+    bar_close_ms,
+    from_ms,
+    instrument,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -85,6 +100,62 @@ def tick_row(post: TickPost) -> TickRow:
     return tick_rows([item], "")[0]
 
 
+def bar_rows(post: BarsPost, until_ms: int) -> list[BarRow]:
+    """Checked bars as rows of the bar store, their times in UTC.
+
+    Parameters
+    ----------
+    post : BarsPost
+    until_ms : int
+        Where the market stands, epoch milliseconds UTC: a bar that closes later is still forming.
+
+    Raises
+    ------
+    BadInput
+        Naming the first bar that does not open where such bars open, does not follow the one before it, has prices that cannot be, or is
+        still forming.
+    """
+    timeframe = Timeframe[post.timeframe]
+    opens = np.array([item["broker_ms"] for item in post.bars], dtype=np.int64) - post.offset_ms
+    _refuse_bar(
+        ~timeframe.is_aligned(opens), "broker_ms", post, f"is no time at which {post.timeframe} bars open{_ELSEWHERE.get(post.timeframe, '')}"
+    )
+    _refuse_bar(np.diff(opens, prepend=-(2**62)) <= 0, "broker_ms", post, "does not come after the bar before it")
+    first, high, low, last = (np.array([item[name] for item in post.bars]) for name in ("open", "high", "low", "close"))
+    _refuse_bar(low > high, "low", post, "is above the high")
+    _refuse_bar((first > high) | (first < low), "open", post, "lies outside low and high")
+    _refuse_bar((last > high) | (last < low), "close", post, "lies outside low and high")
+    market = from_ms(until_ms).isoformat(timespec="seconds")
+    _refuse_bar(bar_close_ms(opens, timeframe) > until_ms, "broker_ms", post, f"belongs to a bar that has not closed: the market stands at {market}")
+    return [
+        (open_ms, item["open"], item["high"], item["low"], item["close"], float(item["volume"]), float(item["spread_points"]))
+        for open_ms, item in zip(opens.tolist(), post.bars, strict=True)
+    ]
+
+
+_ELSEWHERE = dict.fromkeys(("H4", "D1", "W1"), ", counted from 17:00 New York; where the broker's day begins elsewhere, send H1 or shorter")
+
+
+def _refuse_bar(bad: NDArray[np.bool_], name: Literal["broker_ms", "open", "low", "close"], post: BarsPost, problem: str) -> None:
+    if bad.any():
+        index = int(np.argmax(bad))
+        raise BadInput(f"bars.{index}.{name}", f"{post.bars[index][name]} {problem}")
+
+
+def told_stretch(post: BarsPost, until_ms: int) -> tuple[int, int] | None:
+    """The stretch of which the bars of a post are all; raises `BadInput` where it has no end, is empty, or reaches into what has not closed."""
+    if post.from_ms is None and post.to_ms is None:
+        return None
+    if post.from_ms is None or post.to_ms is None:
+        missing = "to_ms" if post.to_ms is None else "from_ms"
+        raise BadInput(missing, "a stretch that was wanted has both a from_ms and a to_ms")
+    if post.to_ms <= post.from_ms:
+        raise BadInput("to_ms", f"{post.to_ms} does not come after from_ms, {post.from_ms}")
+    if post.to_ms > until_ms:
+        raise BadInput("to_ms", f"{post.to_ms} lies behind {until_ms}, where the market stands; tell only what has closed")
+    return post.from_ms, post.to_ms
+
+
 def facts_of(post: HelloPost) -> TerminalFacts:
     """The terminal's facts."""
     fields = post.model_dump(exclude={"symbols"})
@@ -125,6 +196,15 @@ def _refuse_twice(name: str, tickets: Sequence[str]) -> None:
         if int(ticket) in seen:
             raise BadInput(f"{name}.{index}.ticket", f"{ticket} is listed twice")
         seen.add(int(ticket))
+
+
+def bars_to_wire(bars: Sequence[BarRow], offset_ms: int) -> list[dict[str, Any]]:
+    """Bars as JSON, their times by the broker's clock; `bar_rows` reads them back."""
+    names = ("open", "high", "low", "close")
+    return [
+        {"broker_ms": row[0] + offset_ms, **dict(zip(names, row[1:5], strict=True)), "volume": int(row[5]), "spread_points": round(row[6])}
+        for row in bars
+    ]
 
 
 def signal_to_wire(signal: Signal) -> dict[str, Any]:

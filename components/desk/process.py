@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from components.base import Settings, get_log
-from components.bridge import Mailbox, TickStore, WakeListener
+from components.bridge import BarStore, Mailbox, TickStore, WakeListener
 from components.desk.records import Deployment
 from components.desk.session import Session
 from components.desk.store import DeskStore
@@ -27,6 +27,7 @@ class _Desk:
         self.store = DeskStore.open(self.home)
         self.mailbox = Mailbox.open(self.home)
         self.ticks = TickStore.open(self.home)
+        self.bars = BarStore(self.ticks.database)
         self.sessions: dict[str, Session] = {}
         self.armed: dict[str, Deployment] = {}
         self.armed_ids: set[str] = set()
@@ -64,6 +65,8 @@ class _Desk:
     def _open(self, item: Deployment) -> bool:
         try:
             self.sessions[item.id] = Session(self.home, item, self.store, self.mailbox, self.ticks)
+            # What the session decides on stays as it was seen; whoever collects the series later has the holes filled.
+            self.bars.want(item.account_id, item.symbol, item.timeframe)
         except Unavailable as error:
             _LOG.warning("session_waits", deployment=item.id, error=error.message)
             return False

@@ -20,7 +20,7 @@ from components.desk.mirror import mirror_book, signals_of
 from components.desk.records import DecidedBar, Deployment, TradingState
 from components.desk.store import DeskStore
 from components.execution import POLICIES, close_bar, decision_arrays, no_manage, no_requests, spec_rows
-from components.fx import BAR_COLUMNS, BadInput, Instrument, Refusal, Refused, SignalState, instrument, rates_of_own_price, to_ms
+from components.fx import BAR_COLUMNS, BadInput, Instrument, Refusal, Refused, SignalState, bar_open_ms, instrument, rates_of_own_price, to_ms
 from components.fx import book as b
 from components.models import ModelStore, probabilities
 from components.pipeline import Bar, BarBuilder, PipelineStore, frame_of_bars
@@ -136,7 +136,20 @@ class Session:
         self._last_seq = done[-1].last_seq if done else 0
         if done:
             self._first_ms = 0
+            self._builder.newest_ms = self._newest_until(done[-2].last_seq if len(done) > 1 else 0)
             self._append([Bar(bar.open_ms, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.spread_points) for bar in done])
+
+    def _newest_until(self, after_seq: int) -> int | None:
+        """Time of the newest tick that was dealt with, looked for behind `after_seq`: a tick that comes late is late after a restart too."""
+        newest_ms = None
+        while after_seq < self._last_seq:
+            batch = self.ticks.since(self.deployment.account_id, self.deployment.symbol, after_seq, min(_PORTION, self._last_seq - after_seq))
+            times = batch.time_ms[batch.seq <= self._last_seq]
+            if not len(times):
+                break
+            newest_ms = max(int(times.max()), newest_ms or 0)
+            after_seq = int(batch.seq[-1])
+        return newest_ms
 
     def _append(self, bars: list[Bar]) -> None:
         if len(self._frame) and bars[0].open_ms <= to_ms(self._frame.index[-1]):
@@ -158,7 +171,7 @@ class Session:
         self._last_seq = last_seq
 
     def _take_ordered(self, seq: Any, time_ms: Any, bid: Any, ask: Any) -> None:
-        open_ms = time_ms - time_ms % self.deployment.timeframe.ms
+        open_ms = bar_open_ms(time_ms, self.deployment.timeframe)
         edges = (np.flatnonzero(np.diff(open_ms) > 0) + 1).tolist()
         if self._builder.forming is not None and open_ms[0] > self._builder.forming.open_ms:
             edges.insert(0, 0)

@@ -18,7 +18,7 @@ from components.desk.mirror import cancellations_of
 from components.desk.records import DecidedBar, Deployment, DeploymentSpec, StateChange, TradingState
 from components.fx import BadInput, NotFound, Refused, Timeframe, instrument
 from components.models import ModelStore
-from components.pipeline import PipelineStore, refuse_quarantined
+from components.pipeline import PipelineStore, refuse_quarantined_origins
 from components.strategy import strategy
 
 _tables = sa.MetaData()
@@ -126,13 +126,13 @@ class DeskStore:
         store = PipelineStore.open(self.database.path.parent)
         try:
             bars = store.bar_set(spec.bar_set_id)
+            if (bars.symbol, bars.timeframe) != (spec.symbol, spec.timeframe.upper()):
+                raise BadInput(
+                    "bar_set_id", f"{bars.id} holds {bars.symbol} {bars.timeframe}, the deployment trades {spec.symbol} {spec.timeframe.upper()}"
+                )
+            refuse_quarantined_origins(store, [bars])
         finally:
             store.close()
-        if (bars.symbol, bars.timeframe) != (spec.symbol, spec.timeframe.upper()):
-            raise BadInput(
-                "bar_set_id", f"{bars.id} holds {bars.symbol} {bars.timeframe}, the deployment trades {spec.symbol} {spec.timeframe.upper()}"
-            )
-        refuse_quarantined(bars)
 
     def _check_model(self, spec: DeploymentSpec) -> None:
         if spec.model_id is None:

@@ -132,7 +132,9 @@ def spec_rows(instruments: list[Instrument]) -> Floats:
     """Instruments as compiled code needs them, shape (s, SPEC_FIELDS); `Refused` where one cannot be traded here."""
     for item in instruments:
         if item.calculation_mode != "forex":
-            raise Refused("not_tradable", f"{item.symbol} is a {item.calculation_mode}: its prices can be studied, but the step trades only forex and metals")
+            raise Refused(
+                "not_tradable", f"{item.symbol} is a {item.calculation_mode}: its prices can be studied, but the step trades only forex and metals"
+            )
     rows = np.zeros((len(instruments), b.SPEC_FIELDS))
     for row, item in zip(rows, instruments, strict=True):
         row[b.S_CONTRACT_SIZE] = item.contract_size

@@ -15,6 +15,7 @@ from components.features.target import triple_barrier
 from components.features.targets_meta import meta_label
 from components.features.targets_return import forward_return
 from components.features.targets_trend import trend_scan
+from components.features.warm import compile_kernels, compile_usual
 
 __all__ = [
     "DEFAULT_FEATURES",
@@ -32,6 +33,8 @@ __all__ = [
     "check_features",
     "check_target",
     "checkable_features",
+    "compile_kernels",
+    "compile_usual",
     "compute_features",
     "compute_indicators",
     "ema",

@@ -124,7 +124,7 @@ def panel_columns(bars: pd.DataFrame, names: Sequence[FeatureName], inputs: Feat
     plan = plan_features(names, given.symbol, known.timeframe)
     found = dict(zip(map(str, plan.own), known.plain(None, None, plan.own), strict=True))
     for (symbol, length), wanted in plan.lanes.items():
-        rows = known.rows(symbol, length)
+        rows = known.rows(symbol, length, str(wanted[0]))
         for name, values in zip(wanted, known.plain(symbol, length, wanted), strict=True):
             found[str(name)] = _taken(values, rows)
     for length, wanted in plan.crosses.items():
@@ -162,10 +162,10 @@ class _Known:
         """Times of closing of those bars."""
         return self.of(symbol, length)[2]
 
-    def rows(self, symbol: str | None, length: Timeframe | None) -> Ints:
+    def rows(self, symbol: str | None, length: Timeframe | None, asked_by: str = "") -> Ints:
         """For every bar at hand the row of those bars that is known at its close, −1 where there is none or it is stale."""
         close_ms = self.closes(None, None)
-        rows = as_of(self.of(symbol, length)[2], close_ms)
+        rows = as_of(self.of(symbol, length, asked_by)[2], close_ms)
         if symbol is not None:
             rows[is_stale(close_ms, self.closes(symbol, None), self._inputs.stale_bars)] = -1
         return rows

@@ -6,7 +6,7 @@ The probabilities are those of the labels −1, 0 and +1 of the model's target. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -86,7 +86,8 @@ class Model:
         if self.metrics.get("target", {}).get("kind") == "meta_label":
             raise BadInput("model_id", f"model {self.id} was trained on meta-labels: it says whether a trade would be won, not in which direction")
         for name in self.feature_names:
-            wanted = feature_of(name).needs & {"others", "news"} if parse_name(name).symbol != symbol else frozenset()
+            parsed = parse_name(name)
+            wanted = feature_of(replace(parsed, symbol=None) if parsed.symbol == symbol else parsed).needs & {"others", "news"}
             if wanted:
                 missing = "news" if "news" in wanted else "bars of other symbols"
                 raise BadInput("model_id", f"model {self.id} needs {missing} for {name}; it can be asked with bars of {symbol} alone only")

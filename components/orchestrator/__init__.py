@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from components.orchestrator.cli import main
     from components.orchestrator.first_data import FIRST_DATA_STEPS, has_first_data, load_first_data
-    from components.orchestrator.kinds import job_functions
+    from components.orchestrator.kinds import job_functions, parsed
     from components.orchestrator.leftovers import supervisor_pid
     from components.orchestrator.process import ProcessSpec
     from components.orchestrator.start import migrate_stores, run_platform
@@ -24,6 +24,7 @@ _PLACES = {
     "has_first_data": "first_data",
     "load_first_data": "first_data",
     "job_functions": "kinds",
+    "parsed": "kinds",
     "supervisor_pid": "leftovers",
     "migrate_stores": "start",
     "run_platform": "start",
@@ -48,6 +49,7 @@ __all__ = [
     "load_first_data",
     "main",
     "migrate_stores",
+    "parsed",
     "run_platform",
     "supervisor_pid",
 ]

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from components.orchestrator import cli_backtest, cli_data, cli_desk, cli_jobs, cli_platform
+from components.orchestrator import cli_backtest, cli_data, cli_dataset, cli_desk, cli_features, cli_jobs, cli_platform, cli_quality
 
 app = typer.Typer(
     name="sequence",
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for topic in (cli_platform, cli_data, cli_jobs, cli_backtest, cli_desk):
+for topic in (cli_platform, cli_data, cli_quality, cli_features, cli_dataset, cli_jobs, cli_backtest, cli_desk):
     topic.add_to(app)
 
 

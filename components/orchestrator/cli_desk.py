@@ -9,7 +9,7 @@ import typer
 
 from components.orchestrator.cli_backtest import model_of
 from components.orchestrator.cli_data import newest_bar_set
-from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, bar, chosen, home, plain, say, settings
+from components.orchestrator.cli_output import AsJson, Limit, answer_one, answer_rows, bar, chosen, home, plain, print_json, say, settings
 
 PANEL = "Trading"
 DEPLOYMENT_COLUMNS = ("id", "account_id", "symbol", "timeframe", "strategy", "params", "state", "model_id", "note", "created_ms")
@@ -22,7 +22,7 @@ deploy = typer.Typer(help="Deployments: a strategy that trades an account.", no_
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this topic."""
     app.add_typer(deploy, name="deploy", rich_help_panel=PANEL)
-    for command in (halt, reduce, resume, signals, twin, desk, api, dashboard, terminal):
+    for command in (halt, reduce, resume, signals, twin, feeds, desk, api, dashboard, terminal):
         app.command(command.__name__, rich_help_panel=PANEL)(command)
 
 
@@ -167,6 +167,36 @@ def twin(id: Annotated[str, typer.Argument(help="Deployment id.")], as_json: AsJ
     if not report.is_equal:
         say("sequence: " + ("the replay and the journal differ" if report.is_comparable else "there is nothing to compare yet"))
         raise typer.Exit(1)
+
+
+@deploy.command("seen")
+def seen(id: Annotated[str, typer.Argument(help="Deployment id.")], as_json: AsJson = False) -> None:
+    """The bars as they were seen when they were decided on, beside what the feed and the terminal say now; exit code 1 where one changed."""
+    from components.desk import compare_seen
+
+    report = compare_seen(home(), id)
+    answer_one(report, as_json)
+    if not report.is_equal:
+        raise typer.Exit(1)
+
+
+def feeds(as_json: AsJson = False) -> None:
+    """Ticks and bars that terminals sent: how many, how many late, twice, or revised."""
+    from components.bridge import BarStore, TickStore
+
+    ticks, posted = TickStore.open(home()), BarStore.open(home())
+    try:
+        rows = [plain(one) for one in ticks.intake(is_checked=True)]
+        bars = [plain(one) for one in posted.counts()]
+    finally:
+        ticks.close()
+        posted.close()
+    if as_json:
+        print_json({"ticks": rows, "bars": bars})
+        return
+    answer_rows(rows, False, (), "No terminal has sent ticks yet.")
+    if bars:
+        answer_rows(bars, False)
 
 
 def desk() -> None:

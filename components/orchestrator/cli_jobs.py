@@ -177,7 +177,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on a dataset and register it."""
-    from components.orchestrator.cli_data import newest_dataset
+    from components.orchestrator.cli_dataset import newest_dataset
 
     do_job("train", {"dataset_id": dataset or newest_dataset(), **chosen(param, "set")}, queue, as_json)
 

@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
+        return float(value) if value == value and abs(value) != float("inf") else None  # also of numpy's floats
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):

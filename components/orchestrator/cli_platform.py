@@ -89,13 +89,20 @@ def _trading() -> dict[str, str]:
         return {"trading_state": "unknown", "reason": error.message}
 
 
-def compile_trading(as_json: AsJson = False) -> None:
+def compile_trading(
+    every: Annotated[bool, typer.Option("--all", help="Every feature of the catalogue too; minutes, once for each version.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Compile what trades, once for each version; starting the platform does it too."""
     from components.orchestrator.start import compile_once, is_compiled
 
     began, was_there = time.monotonic(), is_compiled()
     if not was_there:
         compile_once()
+    if every:
+        from components.features import compile_kernels
+
+        compile_kernels()
     answer_one({"compiled": True, "was_there": was_there, "seconds": round(time.monotonic() - began, 1)}, as_json)
 
 

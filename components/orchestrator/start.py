@@ -183,10 +183,16 @@ def is_compiled() -> bool:
 
 
 def compile_once() -> None:
-    """Compile what trades and note that it was done, so that no process does it while ticks flow."""
+    """Compile what trades and the usual features, and note that it was done, so that no process does it while ticks flow.
+
+    The other features are compiled when they are first used, a second or so each: all of them would take minutes at installation.
+    """
     from components.execution import compile_all
 
+    other = subprocess.Popen((sys.executable, "-c", "from components.features import compile_usual; compile_usual()"), cwd=ROOT)
     compile_all()
+    if other.wait():
+        raise Unavailable(f"the features could not be compiled (exit code {other.returncode}); run: sequence compile")
     if "NUMBA_CACHE_DIR" in os.environ:
         (Path(os.environ["NUMBA_CACHE_DIR"]) / COMPILED).touch()
 
@@ -194,7 +200,7 @@ def compile_once() -> None:
 def _compile(home: Path, say: Say) -> None:
     if is_compiled():
         return
-    say("Compiling what trades; this is done once for each version and takes a minute or less …")
+    say("Compiling what trades; this is done once for each version and takes a minute or two …")
     done = subprocess.run((*SEQUENCE, "compile"), env=child_environment(home), cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unavailable(f"the trading code cannot be compiled: {done.stderr.strip() or done.stdout.strip()}")

@@ -19,18 +19,15 @@ NOT_KNOWN = -1
 def raw_blocks(store: PipelineStore, kept: list[StoredPiece], request: Request) -> Iterator[pd.DataFrame]:
     """What the pieces hold between the bounds, as blocks of raw bars in order of time.
 
-    Where pieces overlap, the one that was read last has the say, bar by bar. Ticks are made into bars first; of them those that came first
-    stay, as a closed bar never changes. At most the pieces that overlap are in memory at once.
+    Where pieces overlap, the one that was read last has the say, bar by bar. Ticks are made into bars first: those of pieces that overlap are
+    put in order of time, each tick once. At most the pieces that overlap are in memory at once.
     """
     extra = _extra_columns(store, kept)
     builder = BarBuilder(request.bars_of, instrument(request.symbol).point)
     held = _Held()
-    for piece in sorted(kept, key=lambda one: (one.known.start_ms, one.known.fetched_ms)):
-        if not piece.known.rows:
-            continue
-        frame = store.load_piece(piece)
-        # No piece begins before this one; a bar that ticks are still forming opened before it.
-        first_ms = request.bars_of.open_ms(piece.known.start_ms)
+    for frame, start_ms, fetched_ms in _parts(store, kept):
+        # No part begins before this one; a bar that ticks are still forming opened before it.
+        first_ms = request.bars_of.open_ms(start_ms)
         ready = held.pop(first_ms if builder.forming is None else min(first_ms, builder.forming.open_ms))
         if ready is not None:
             yield ready
@@ -40,10 +37,42 @@ def raw_blocks(store: PipelineStore, kept: list[StoredPiece], request: Request) 
         # Bars, not ticks, are held against the bounds: a bar of which the bounds cut some ticks off would be another one.
         frame = _between(frame, request.start_ms, request.end_ms)
         if len(frame):
-            held.add(frame.assign(**{name: missing for name, missing in extra.items() if name not in frame.columns}), piece.known.fetched_ms)
+            held.add(frame.assign(**{name: missing for name, missing in extra.items() if name not in frame.columns}), fetched_ms)
     ready = held.pop(None)
     if ready is not None:
         yield ready
+
+
+def _parts(store: PipelineStore, kept: list[StoredPiece]) -> Iterator[tuple[pd.DataFrame, int, int]]:
+    """Frames in order of their beginning, with that and when they were read; pieces of ticks that overlap are one part."""
+    group: list[tuple[pd.DataFrame, StoredPiece]] = []
+    for piece in sorted(kept, key=lambda one: (one.known.start_ms, one.known.fetched_ms)):
+        if not piece.known.rows:
+            continue
+        frame = store.load_piece(piece)
+        is_ticks = {"bid", "ask"} <= set(frame.columns)
+        if group and not (is_ticks and piece.known.start_ms <= max(one.known.end_ms for _, one in group)):
+            yield _merged_ticks(group)
+            group = []
+        if is_ticks:
+            group.append((frame, piece))
+        else:
+            yield frame, piece.known.start_ms, piece.known.fetched_ms
+    if group:
+        yield _merged_ticks(group)
+
+
+def _merged_ticks(group: list[tuple[pd.DataFrame, StoredPiece]]) -> tuple[pd.DataFrame, int, int]:
+    """The ticks of overlapping pieces in order of time; a tick that two pieces have is one tick, what one piece repeats stays."""
+    start_ms, fetched_ms = group[0][1].known.start_ms, max(piece.known.fetched_ms for _, piece in group)
+    if len(group) == 1:
+        return group[0][0], start_ms, fetched_ms
+    merged = group[0][0][["bid", "ask"]]
+    for frame, _ in group[1:]:
+        both = pd.MultiIndex.from_arrays([frame.index, frame["bid"], frame["ask"]])
+        known = pd.MultiIndex.from_arrays([merged.index, merged["bid"], merged["ask"]])
+        merged = pd.concat([merged, frame.loc[~both.isin(known), ["bid", "ask"]]]).sort_index(kind="stable")
+    return merged, start_ms, fetched_ms
 
 
 def with_origin(bars: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:

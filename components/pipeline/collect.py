@@ -7,6 +7,7 @@ originals; a bar set is made from all pieces of its series, and says which.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from components.pipeline.store import PLATFORM, PipelineStore, StoredPiece
 
 REJECTS_KEPT = 200
 ELSEWHERE = " of "
+_APART = re.compile(ELSEWHERE + "[0-9a-f]{8}$")  # a file's own name may hold " of "
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def _in_scope(store: PipelineStore, source: str, request: Request) -> dict[str, 
     if path:
         root = Path(str(path))
         pieces = [piece for piece in pieces if root in (Path(piece.origin), *Path(piece.origin).parents)]
-    return {piece.known.key.partition(ELSEWHERE)[0]: piece for piece in pieces}
+    return {_APART.sub("", piece.known.key): piece for piece in pieces}
 
 
 def _assemble(store: PipelineStore, source: str, request: Request, kept: list[StoredPiece], report: Progress) -> BarSet:
@@ -199,7 +201,9 @@ def _keep(
         if is_intact(known.path, known.sha256):
             if known.made_by.get("pieces") != made_by["pieces"]:
                 # The same bars from other pieces: those it was made of before are replaced, and a repair goes back to what is there.
-                return _examined_anew(store, store.set_made_by(known.id, made_by), quality, judged)
+                known = store.set_made_by(known.id, made_by)
+                if judged.state == "quarantined":
+                    return _examined_anew(store, known, quality, judged)
             return known if known.quality.get("parts") else _examined_anew(store, known, quality, judged)
     first_ms, last_ms = writer.span_ms
     path = store.home / "bars" / f"{bar_set_id}.arrow"

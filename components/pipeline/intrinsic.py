@@ -66,11 +66,21 @@ def intrinsic_bars(home: Path, bar_set_id: str, kind: str, size: float) -> pd.Da
 
 
 def _ticks(store: PipelineStore, bar_set: BarSet) -> pd.DataFrame | None:
-    """The ticks of which a bar set was made, in order of time; None where it was made of bars."""
+    """The ticks of which a bar set was made, in order of time; None where it was made of bars.
+
+    As in its bars: where pieces overlap those that came first stay, and a tick that repeats the one before it counts once.
+    """
     keys = {(str(piece["key"]), str(piece["raw_sha256"])) for piece in bar_set.made_by.get("pieces", [])}
     kept = [one for one in store.pieces(bar_set.source, bar_set.symbol, bar_set.timeframe) if (one.known.key, one.known.raw_sha256) in keys]
+    kept.sort(key=lambda one: (one.known.start_ms, one.known.fetched_ms))
     frames = [frame for frame in (store.load_piece(one) for one in kept if one.known.rows) if {"bid", "ask"} <= set(frame.columns)]
-    return pd.concat(frames).sort_index(kind="stable") if frames else None
+    if not frames:
+        return None
+    ticks = pd.concat(frames)
+    times = pd.DatetimeIndex(ticks.index).as_unit("ms").asi8
+    ticks = ticks[times >= np.maximum.accumulate(times)]
+    values = np.vstack((pd.DatetimeIndex(ticks.index).as_unit("ms").asi8, ticks["bid"].to_numpy(), ticks["ask"].to_numpy()))
+    return ticks[np.concatenate(([True], (values[:, 1:] != values[:, :-1]).any(axis=0)))]
 
 
 def _of_bars(bars: pd.DataFrame, timeframe: Timeframe, name: str, kind: str, size: float) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from components.base import get_log
 from components.fx import BadInput, NotFound, Timeframe
 from components.pipeline.assemble import raw_blocks
 from components.pipeline.collect import keep_bars
+from components.pipeline.cross_step import cross_check_bar_set
 from components.pipeline.quality import Examiner, score_quality
 from components.pipeline.quarantine import verdict
 from components.pipeline.recipe import BarSet
@@ -80,13 +81,29 @@ def repair_bar_set(home: Path, bar_set_id: str, kinds: Iterable[str], by: str) -
         "report": report,
         "repaired_rows": int((bars["repair"].to_numpy() != 0).sum()),
     }
-    judged = verdict(quality)
+    # A repair of prices says nothing about the clock of the files: what spoke against that still does, unless the clock is what was moved.
+    judged = verdict(quality, None if "shift_clock" in wanted else _collected(home, parent).made_by)
     parts = {**quality.as_dict(), "verdict": {"state": judged.state, "reasons": list(judged.reasons)}}
     made = keep_bars(
         home, parent.source, parent.symbol, timeframe, bars, quality.score, parts, parents=(parent.id,), made_by=made_by, state=judged.state
     )
+    made = cross_check_bar_set(home, made.id)
     get_log("pipeline").info("bars repaired", bar_set=made.id, parent=parent.id, rows=made_by["repaired_rows"], quality=made.quality_score, by=by)
     return made
+
+
+def _collected(home: Path, bar_set: BarSet) -> BarSet:
+    """The bar set that was collected from a source, from which this one was made; itself where that is gone."""
+    store = PipelineStore.open(home)
+    try:
+        while bar_set.parents:
+            try:
+                bar_set = store.bar_set(bar_set.parents[0])
+            except NotFound:
+                break
+        return bar_set
+    finally:
+        store.close()
 
 
 def _from_pieces(store: PipelineStore, parent: BarSet, timeframe: Timeframe, wanted: set[str]) -> tuple[pd.DataFrame, dict[str, Any]]:

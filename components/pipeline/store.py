@@ -20,7 +20,6 @@ from components.pipeline.recipe import BarSet, BarSetState
 from components.pipeline.schema import BAR_SET_STATES, BAR_SETS, MIGRATIONS, PIECES
 from components.pipeline.sources.source import KnownPiece, Piece
 
-
 PLATFORM: Final = "the platform"
 """Who changes a state where no person does."""
 

@@ -7,13 +7,14 @@ counts; so a replay is exact and can be held against the step. At a chosen speed
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from components.base import get_log
-from components.bridge import ApiClient, SymbolFacts, TerminalFacts, WorkingOrder
+from components.bridge import ApiClient, BarRow, Stretch, SymbolFacts, TerminalFacts, WorkingOrder
 from components.execution import BrokerEvent, Costs, PaperBroker
 from components.fx import (
     AccountSnapshot,
@@ -28,6 +29,7 @@ from components.fx import (
     Signal,
     SignalState,
     Tick,
+    Timeframe,
     rates_of_own_price,
 )
 from components.fx import book as b
@@ -43,6 +45,7 @@ _RETCODES = {
 }
 _TICKS_PER_POST = 1_000
 _PAGE = 20
+_ASK_EVERY_BARS = 20
 
 
 class SimulatedTerminal:
@@ -60,13 +63,31 @@ class SimulatedTerminal:
     instrument : Instrument
     costs : Costs, optional
         Slippage and commission of the broker; the spread comes with the ticks.
+    history : mapping of Timeframe to DataFrame, optional
+        Bars frames that the broker has; those that the platform wants are posted. Without it the platform is not asked.
+    offset_ms : int
+        The broker's clock less UTC, in milliseconds.
     """
 
-    def __init__(self, home: Path, client: ApiClient, account_id: str, spec: AccountSpec, instrument: Instrument, costs: Costs | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        client: ApiClient,
+        account_id: str,
+        spec: AccountSpec,
+        instrument: Instrument,
+        costs: Costs | None = None,
+        *,
+        history: Mapping[Timeframe, pd.DataFrame] | None = None,
+        offset_ms: int = 0,
+    ) -> None:
         self.client = client
         self.account_id = account_id
         self.spec = spec
         self.instrument = instrument
+        self.history = history or {}
+        self.offset_ms = offset_ms
+        self._spread_points = (costs or Costs()).spread_points
         self.broker = PaperBroker(spec, [instrument], costs)
         self.store = TerminalStore.open(home, account_id)
         state, self.next_tick, self._leases = self.store.load()
@@ -130,10 +151,22 @@ class SimulatedTerminal:
                 self._lockstep(path, start, end, is_open=start == path.starts[k], stop=stop)
             else:
                 self._free(path, start, end, 1.0 / bars_per_s, stop)
+            if self.history and (k == first or k + 1 == bars or (k + 1) % _ASK_EVERY_BARS == 0):
+                self.tell_bars()
             if progress is not None:
                 progress(k + 1, bars)
         self.tell_book()
         return True
+
+    def tell_bars(self) -> int:
+        """Post what the platform wants of the history, stretch by stretch; the number of bars that were new to it."""
+        stored = 0
+        for stretch in self.client.wanted_bars(self.account_id, self.instrument.symbol):
+            timeframe = Timeframe[stretch.timeframe]
+            if timeframe in self.history:
+                rows = _rows_of(self.history[timeframe], stretch, self._spread_points)
+                stored += self.client.post_bars(self.account_id, self.instrument.symbol, timeframe, rows, self.offset_ms, told=stretch).stored
+        return stored
 
     def tell_book(self, *, reconcile: bool = False) -> None:
         """Post the account and, in a reconciliation, everything that is open and every signal that is known here."""
@@ -179,7 +212,7 @@ class SimulatedTerminal:
         for first in range(start, end, _TICKS_PER_POST):
             last = min(first + _TICKS_PER_POST, end)
             ticks = [Tick(symbol, int(path.time_ms[i]), float(path.bid[i]), float(path.ask[i]), i + 1) for i in range(first, last)]
-            self.client.post_ticks(self.account_id, ticks, sync=sync)
+            self.client.post_ticks(self.account_id, ticks, sync, self.offset_ms)
 
     def _fetch(self, market_ms: int) -> list[Signal]:
         """Lease, write down and acknowledge what is pending; only acknowledged signals are executed."""
@@ -335,6 +368,14 @@ class SimulatedTerminal:
                 )
             )  # fmt: skip
         return found
+
+
+def _rows_of(bars: pd.DataFrame, stretch: Stretch, spread_points: float) -> list[BarRow]:
+    """The bars of a stretch, as they are posted; `spread_points` where they have none of their own."""
+    chosen = bars.loc[pd.to_datetime(stretch.from_ms, unit="ms", utc=True) : pd.to_datetime(stretch.to_ms - 1, unit="ms", utc=True)]
+    spread = chosen["spread_points"] if "spread_points" in chosen.columns else pd.Series(spread_points, index=chosen.index)
+    columns = [chosen[name].tolist() for name in ("open", "high", "low", "close", "volume")]
+    return list(zip(pd.DatetimeIndex(chosen.index).as_unit("ms").asi8.tolist(), *columns, spread.tolist(), strict=True))
 
 
 def _none(value: float) -> float | None:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import streamlit as st
 from pydantic import BaseModel
 
+from components.fx import BadInput
+
 COLUMNS = 4
+NOTHING = (None, "", [], {})
+Spec = Mapping[str, Any]
 
 
 def model_inputs(
-    model: type[BaseModel], key: str, *, hide: Collection[str] = (), start: Mapping[str, Any] | None = None, columns: int = COLUMNS
+    model: type[BaseModel],
+    key: str,
+    *,
+    hide: Collection[str] = (),
+    only: Collection[str] | None = None,
+    start: Mapping[str, Any] | None = None,
+    columns: int = COLUMNS,
+    everything: bool = False,
 ) -> dict[str, Any]:
     """Draw an input for every plain field and give what is in them.
 
@@ -24,51 +36,95 @@ def model_inputs(
         Makes the inputs' keys unique.
     hide : collection of str
         Fields that are not drawn.
+    only : collection of str, optional
+        The fields that are drawn, where not all are.
     start : mapping, optional
         Values to begin with instead of the model's defaults.
     columns : int
         Inputs side by side.
+    everything : bool
+        Whether fields that may be empty, lists of texts and objects (written as JSON) are drawn too.
 
     Returns
     -------
     dict
         Values by field name, unchecked: the model checks them where they are used.
+
+    Raises
+    ------
+    BadInput
+        Naming a field whose JSON cannot be read.
     """
     schema = model.model_json_schema()
-    fields = {name: spec for name, spec in schema.get("properties", {}).items() if name not in hide and is_plain(spec)}
+    fields = {
+        name: shape(spec) if everything else spec
+        for name, spec in schema.get("properties", {}).items()
+        if name not in hide and (only is None or name in only) and (everything or is_plain(spec))
+    }
     places = st.columns(columns)
     given = dict(start or {})
     values: dict[str, Any] = {}
     for number, (name, spec) in enumerate(fields.items()):
         with places[number % columns]:
             values[name] = _input(name, spec, f"{key}.{name}", given.get(name, spec.get("default")))
-    return values
+    return {name: _read(name, fields[name], value) for name, value in values.items()}
 
 
-def is_plain(spec: Mapping[str, Any]) -> bool:
+def changed(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not what the model takes by itself; an empty input is none."""
+    fields = model.model_json_schema().get("properties", {})
+    return {name: value for name, value in values.items() if value not in NOTHING and value != fields[name].get("default")}
+
+
+def is_plain(spec: Spec) -> bool:
     """Whether one input can hold the field: a number, a text, a switch or a choice."""
     return "enum" in spec or spec.get("type") in ("integer", "number", "boolean", "string")
 
 
-def _input(name: str, spec: Mapping[str, Any], key: str, value: Any) -> Any:
+def shape(spec: Spec) -> dict[str, Any]:
+    """The field as one input sees it; of one that may be empty what it is where it is not, with ``nullable``."""
+    kinds = [one for one in spec.get("anyOf", ()) if one.get("type") != "null"]
+    if len(kinds) != 1:
+        return dict(spec)
+    return {**kinds[0], **{name: value for name, value in spec.items() if name != "anyOf"}, "nullable": True}
+
+
+def _input(name: str, spec: Spec, key: str, value: Any) -> Any:
     label, help_text = name.replace("_", " "), describe(spec)
     if "enum" in spec:
         options = list(spec["enum"])
         return st.selectbox(label, options, index=options.index(value) if value in options else 0, key=key, help=help_text)
+    if spec.get("type") == "array" and spec.get("items", {}).get("type") == "string":
+        choices = list(spec["items"].get("enum", value or ()))
+        return st.multiselect(label, choices, list(value or ()), key=key, help=help_text, accept_new_options="enum" not in spec["items"])
+    if not is_plain(spec):
+        return st.text_area(label, json.dumps(value) if value else "", key=key, help=help_text, placeholder="JSON", height=68)
     if spec["type"] == "boolean":
         return st.checkbox(label, bool(value), key=key, help=help_text)
     if spec["type"] == "string":
         return st.text_input(label, value or "", key=key, help=help_text)
     low, high = spec.get("minimum", spec.get("exclusiveMinimum")), spec.get("maximum", spec.get("exclusiveMaximum"))
+    is_empty = value is None and bool(spec.get("nullable"))
     if spec["type"] == "integer":
         low = low + 1 if "exclusiveMinimum" in spec and low is not None else low
-        return st.number_input(label, _int(low), _int(high), int(value if value is not None else low or 0), 1, key=key, help=help_text)
+        begin = None if is_empty else int(value if value is not None else low or 0)
+        return st.number_input(label, _int(low), _int(high), begin, 1, key=key, help=help_text, placeholder="as it is" if is_empty else None)
     start = float(value if value is not None else low or 0.0)
     step = _step(start, low, high)
-    return st.number_input(label, _float(low), _float(high), start, step, format="%.6g", key=key, help=help_text)
+    return st.number_input(label, _float(low), _float(high), None if is_empty else start, step, format="%.6g", key=key, help=help_text)
 
 
-def describe(spec: Mapping[str, Any]) -> str | None:
+def _read(name: str, spec: Spec, value: Any) -> Any:
+    """What an input holds as the model takes it."""
+    if is_plain(spec) or not isinstance(value, str):
+        return None if spec.get("nullable") and value == "" else value
+    try:
+        return json.loads(value) if value.strip() else None
+    except json.JSONDecodeError as error:
+        raise BadInput(name, f"is not JSON: {error}") from None
+
+
+def describe(spec: Spec) -> str | None:
     """The field's description and its bounds, in words."""
     words = [str(spec["description"])] if spec.get("description") else []
     if "minimum" in spec or "exclusiveMinimum" in spec:

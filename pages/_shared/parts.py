@@ -44,9 +44,9 @@ WHAT_TO_DO: dict[type[PlatformError], str] = {
 }
 
 CHIP_COLOURS = {
-    "green": ("ACTIVE", "running", "done", "armed", "filled", "healthy", "placed", "finished"),
-    "orange": ("REDUCING", "queued", "waiting", "starting", "unknown", "pending", "leased", "acknowledged", "partially_filled"),
-    "red": ("HALTED", "failed", "rejected", "unhealthy"),
+    "green": ("ACTIVE", "running", "done", "armed", "filled", "healthy", "placed", "finished", "trusted"),
+    "orange": ("REDUCING", "queued", "waiting", "starting", "unknown", "pending", "leased", "acknowledged", "partially_filled", "released"),
+    "red": ("HALTED", "failed", "rejected", "unhealthy", "quarantined"),
 }
 _COLOUR_OF = {word: colour for colour, words in CHIP_COLOURS.items() for word in words}
 

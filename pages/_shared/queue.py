@@ -8,6 +8,7 @@ import streamlit as st
 
 from components.base import now_ms
 from components.jobs import Job
+from components.orchestrator import parsed
 from pages._shared import stores
 from pages._shared.parts import plain, told_errors
 from pages._shared.text import span, utc
@@ -26,15 +27,22 @@ def submit(kind: str, payload: dict[str, Any]) -> Job:
     return job
 
 
-def show_progress(*kinds: str) -> None:
-    """Waiting and running jobs of these kinds, live; and how those of this visit ended.
+def send(kind: str, payload: dict[str, Any]) -> None:
+    """On a click: submit what a job of this kind can begin with and draw the page again; what is wrong is told where the click was."""
+    with told_errors():
+        submit(kind, parsed(kind, payload))
+        st.rerun()
+
+
+def show_progress(*kinds: str, may_cancel: bool = False) -> None:
+    """Waiting and running jobs of these kinds, live, with a button to cancel each where wanted; and how those of this visit ended.
 
     The container is there even where it is empty: what follows keeps its place, so that an open form stays open.
     """
     active, ended = _jobs_of(kinds)
     with st.container():
         if active:
-            st.fragment(_draw_active, run_every=POLL_S)(kinds)
+            st.fragment(_draw_active, run_every=POLL_S)(kinds, may_cancel)
         for job in ended:
             _draw_ended(job)
 
@@ -66,13 +74,26 @@ def _jobs_of(kinds: tuple[str, ...]) -> tuple[list[Job], list[Job]]:
     return active, ended
 
 
-def _draw_active(kinds: tuple[str, ...]) -> None:
+def _draw_active(kinds: tuple[str, ...], may_cancel: bool) -> None:
     with told_errors():
         active, _ = _jobs_of(kinds)
         if not active:
             st.rerun()
         for job in active:
-            draw_job(job)
+            if may_cancel:
+                draw_cancellable(job)
+            else:
+                draw_job(job)
+
+
+def draw_cancellable(job: Job) -> None:
+    """A waiting or running job with a button that cancels it."""
+    progress, press = st.columns([6, 1], vertical_alignment="center")
+    with progress:
+        draw_job(job)
+    if press.button("Cancel", key=f"cancel.{job.id}", icon=":material/cancel:", width="stretch", disabled=job.cancel_requested):
+        stores.jobs().cancel(job.id)
+        st.rerun(scope="fragment")
 
 
 def redraw_when_done(active: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -142,6 +144,15 @@ def _trades(run: StoredRun, trades: pd.DataFrame) -> None:
     table(frame, f"trades.{run.id}", hide=("ambiguous", "reason"), **columns)
 
 
+def _conversion(facts: dict[str, Any]) -> str:
+    """Where the rates into the account's currency came from, and how old they were at most."""
+    words = str(facts.get("by", "not recorded"))
+    through = f" ({', '.join(facts['through'])})" if facts.get("through") else ""
+    rows = facts.get("reference_rows")
+    old = f"; {rows:,} bars by a fix that was up to {facts['reference_oldest_hours']:.0f} h old" if rows else ""
+    return f"{words}{through}{old}"
+
+
 def _rules(run: StoredRun) -> dict[str, str]:
     spec = run.spec
     return {
@@ -150,5 +161,6 @@ def _rules(run: StoredRun) -> dict[str, str]:
         "model and dataset": f"{run.model_id or '–'}, {run.dataset_id or '–'}",
         "fill policy": run.policy,
         "parameters": pairs(run.params),
+        "profit converted by": _conversion(run.stats.get("conversion") or {}),
         **{name: pairs(spec[name]) for name in ("account", "costs", "sizing", "limits") if isinstance(spec.get(name), dict)},
     }

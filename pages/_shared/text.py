@@ -42,6 +42,15 @@ def number(value: float | None, digits: int = 2, unit: str = "", sign: bool = Fa
     return f"{text} {unit}".strip()
 
 
+def significant(value: float | None, digits: int = 4) -> str:
+    """A number of any size with so many digits that say something: ``0.00002731``, ``1,234``; a dash for None and NaN."""
+    if value is None or math.isnan(value):
+        return DASH
+    if value == 0 or math.isinf(value):
+        return number(value, 0)
+    return number(value, min(max(digits - 1 - math.floor(math.log10(abs(value))), 0), 12))
+
+
 def percent(fraction: float | None, digits: int = 2, sign: bool = False) -> str:
     """A fraction as percent."""
     return number(None if fraction is None else fraction * 100, digits, "%", sign)

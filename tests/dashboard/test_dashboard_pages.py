@@ -31,7 +31,7 @@ SAID_WHEN_EMPTY = {
 SAID_WHEN_SEEDED = {
     "": ["ACTIVE", "Accounts and ticks", "Last expected bar", "Open positions", "2 of 4"],
     "data_streams": [
-        "99.94 of 100",
+        "99.99 of 100",
         "4,998 expected bars all there, 2 more outside the session",
         "Prices",
         "26 features",

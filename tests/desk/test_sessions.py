@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from components.base import Settings
-from components.bridge import Mailbox, StoredSignal, SymbolFacts, TerminalFacts, TickStore
-from components.desk import Deployment, DeploymentSpec, DeskStore, Session, TradingState, run_desk
+from components.bridge import BarStore, Mailbox, StoredSignal, SymbolFacts, TerminalFacts, TickStore
+from components.desk import Deployment, DeploymentSpec, DeskStore, Session, TradingState, compare_seen, run_desk, seen_bars
 from components.fx import AccountSnapshot, BadInput, NotFound, Refused, Report, SignalState, Tick, Timeframe, instrument, to_ms
 from components.pipeline import PipelineStore, bars_from_ticks, collect
 from components.terminal import TickPath, ticks_of_bars
@@ -321,6 +322,69 @@ def test_a_session_that_restarts_inside_a_bar_sees_the_same_bars(room: Room) -> 
     built = bars_from_ticks(path.time_ms[:last], path.bid[:last], path.ask[:last], Timeframe.H1, 1e-5, include_forming=True)
     for name in ("open", "high", "low", "close", "volume", "spread_points"):
         assert [getattr(bar, name) for bar in seen] == pytest.approx(built[name].tolist(), abs=1e-9), name
+
+
+def test_a_late_tick_is_late_after_a_restart_too(room: Room) -> None:
+    """The newest time is not in the tick behind the last decided bar: without it a session that restarts there made a second bar of the late tick."""
+    deployment = room.deploy()
+    session = room.session(deployment)
+    room.feed(3, session)
+    seq, start = int(room.path.starts[3]) + 1, int(room.path.time_ms[int(room.path.starts[3])])
+    hour = Timeframe.H1.ms
+    times = [start + 1_000, start + hour - 500, start + 5_000, start + hour + 10, start + hour + 20]
+    room.ticks.append(ACCOUNT, [Tick("EURUSD", at, 1.2, 1.2001, seq + number) for number, at in enumerate(times, 1)])
+    session.catch_up()
+    assert session.late == 1
+    again = room.session(deployment)
+    room.ticks.append(ACCOUNT, [Tick("EURUSD", start + 2 * hour, 1.2, 1.2001, seq + 6)])
+    again.catch_up()
+    assert [bar.open_ms for bar in room.desk.bars(deployment.id)][-2:] == [start, start + hour]
+    assert again.late == 1
+    assert compare_seen(room.home, deployment.id).is_equal
+
+
+def test_a_decided_bar_that_ticks_made_otherwise_since_is_told_and_stays_as_it_was_seen(room: Room) -> None:
+    deployment = room.deploy()
+    first, last = int(room.path.starts[5]), int(room.path.starts[5]) + 3
+    session = room.session(deployment)
+    room.feed_ticks(0, first, session)
+    room.feed_ticks(last, int(room.path.starts[8]) + 1, session)
+    before = compare_seen(room.home, deployment.id)
+    assert (before.bars, before.is_equal) == (8, True)
+    room.feed_ticks(first, last, session)
+    after = compare_seen(room.home, deployment.id)
+    assert (after.changed, after.gone, after.compared) == (1, 0, 0)
+    (change,) = after.changes
+    assert change.now is not None
+    assert change.now[4] - change.seen[4] == 3, "three ticks came in under older numbers"
+    kept = seen_bars(room.home, deployment.id)
+    assert tuple(kept.loc[pd.to_datetime(change.open_ms, unit="ms", utc=True), list(change.fields)]) == change.seen
+    posted = BarStore(room.ticks.database)
+    posted.post(ACCOUNT, "EURUSD", Timeframe.H1, [(change.open_ms, *change.now)], 0)
+    assert (compare_seen(room.home, deployment.id).compared, compare_seen(room.home, deployment.id).revised) == (1, 0)
+    posted.post(ACCOUNT, "EURUSD", Timeframe.H1, [(change.open_ms, *change.now[:5], 99.0)], 0)
+    assert compare_seen(room.home, deployment.id).revised == 1
+    with pytest.raises(NotFound):
+        compare_seen(room.home, "nobody")
+
+
+def test_the_desk_wishes_for_bars_of_what_it_trades(room: Room) -> None:
+    deployment = room.deploy()
+    room.feed(2)
+    stop = threading.Event()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings = Settings(home=room.home, desk_port=probe.getsockname()[1], _env_file=None)
+    desk = threading.Thread(target=run_desk, args=(settings, stop))
+    desk.start()
+    give_up = time.monotonic() + 60
+    while len(room.desk.bars(deployment.id)) < 2 and desk.is_alive() and time.monotonic() < give_up:
+        time.sleep(0.05)
+    stop.set()
+    desk.join(30)
+    wanted = BarStore(room.ticks.database).wanted(ACCOUNT, "EURUSD", None, int(room.path.time_ms[-1]))
+    assert {stretch.timeframe for stretch in wanted} == {"H1"}, "these few ticks an hour leave silences"
+    assert min(stretch.from_ms for stretch in wanted) == int(room.path.time_ms[0]), "what comes before the first tick is not wished for"
 
 
 def test_a_deployment_with_an_unknown_strategy_parameter_or_model_is_refused(room: Room) -> None:
