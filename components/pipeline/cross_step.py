@@ -82,6 +82,8 @@ def _is_second_opinion(mine: BarSet, other: BarSet) -> bool:
 
 
 def _checks(store: PipelineStore, mine: BarSet, others: list[BarSet]) -> Iterator[CrossCheck]:
+    if not others:
+        return
     bars = store.load_bars(mine.id)
     for other in _one_of_each_source(mine, others):
         try:

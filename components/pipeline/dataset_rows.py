@@ -22,6 +22,10 @@ from components.pipeline.transform import FittedTransform, fit_transform, select
 LEAST_ROWS = 50
 LABEL_COLUMNS = ("label", "row", "label_end_row", "label_value")
 CHUNK_ROWS = 262_144
+LABEL_BLOCK = 524_288
+LABEL_HISTORY = 8_192
+LABEL_PLACE = 100_000
+"""Names of the files in which labels grow begin here, after those of the columns."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ def usable_rows(
     report : callable
         Called with a fraction and a message after each block; raises to cancel.
     """
-    labels = recipe.target.compute(bars, inputs)
-    known = labels["label"].notna().to_numpy()
+    labels = _labels(bars, recipe, inputs, folder)
+    known = ~np.isnan(labels["label"])
     types: dict[str, type] = {**dict.fromkeys(recipe.features, np.float64), "label": np.int64, "row": np.int64, "label_end_row": np.int64}
     types["label_value"] = np.float64
     columns = {name: _column(folder, place, int(known.sum()), kind) for place, (name, kind) in enumerate(types.items())}
@@ -83,10 +87,29 @@ def usable_rows(
         report(stop / max(len(bars), 1), f"{len(recipe.features)} features of {stop:,} of {len(bars):,} bars")
     columns = {name: values[:count] for name, values in columns.items()}
     row = columns["row"]
-    columns["label"][:] = labels["label"].to_numpy()[row]
-    columns["label_end_row"][:] = labels["end_row"].to_numpy()[row]
-    columns["label_value"][:] = labels["value"].to_numpy()[row]
+    columns["label"][:] = labels["label"][row]
+    columns["label_end_row"][:] = labels["end_row"][row]
+    columns["label_value"][:] = labels["value"][row]
     return Rows(columns, pd.DatetimeIndex(bars.index[row]))
+
+
+def _labels(bars: pd.DataFrame, recipe: DatasetRecipe, inputs: FeatureInputs | None, folder: Path | None) -> dict[str, NDArray[Any]]:
+    """Label, value and end row of every bar, computed in stretches so that a long history takes no more memory than a short one.
+
+    A stretch begins long enough before its first row for what remembers its start (an average true range) to have forgotten it, and ends a
+    horizon after its last one, so that every label is known there as it is in the whole.
+    """
+    kinds: dict[str, type] = {"label": np.float64, "value": np.float64, "end_row": np.int64}
+    labels = {name: _column(folder, LABEL_PLACE + place, len(bars), kind) for place, (name, kind) in enumerate(kinds.items())}
+    for first in range(0, len(bars), LABEL_BLOCK):
+        stop = min(first + LABEL_BLOCK, len(bars))
+        origin = max(0, first - LABEL_HISTORY)
+        part = recipe.target.compute(bars.iloc[origin : min(stop + recipe.target.horizon_bars, len(bars))], inputs)
+        for name, values in labels.items():
+            found = part[name].to_numpy()[first - origin : stop - origin]
+            values[first:stop] = np.where(found >= 0, found + origin, -1) if name == "end_row" else found
+            release(values)
+    return labels
 
 
 def split(rows: Rows, recipe: DatasetRecipe, bars: int) -> DatasetFrames:

@@ -126,7 +126,7 @@ def test_bars_without_volume_or_zone_are_refused(bars: pd.DataFrame) -> None:
 
 
 def test_a_shifted_feature_is_the_same_one_some_bars_later(bars: pd.DataFrame) -> None:
-    names = ["rsi_14", "rsi_14.shift_2", "gap.shift_1", "adx_14.shift_7", "rsi_14.shift_5000"]
+    names = ["rsi_14", "rsi_14.shift_2", "gap.shift_1", "adx_14.shift_7", "adx_14", "rsi_14.shift_5000"]
     features = compute_features(bars, names)
     for name in names:
         stem, _, shift = name.partition(".shift_")
