@@ -178,11 +178,11 @@ def commodity_channel(data: Floats, open_ms: Ints, origin: int, start: int, stop
     typical = np.empty(stop - begin)
     for t in range(begin, stop):
         typical[t - begin] = (data[HIGH, t] + data[LOW, t] + data[CLOSE, t]) / 3
-    mean, spread = np.empty(rows), np.empty(rows)
+    mean, spread, limit = np.empty(rows), np.empty(rows), params[0] / 0.03
     mean_distance(typical, start - begin, period, mean, spread)
     for i in range(rows):
         apart = typical[start - begin + i] - mean[i]
-        out[start + i] = 0.0 if spread[i] <= FLAT * mean[i] else apart / (0.015 * spread[i])
+        out[start + i] = 0.0 if spread[i] <= FLAT * mean[i] else clip(apart / (0.015 * spread[i]), -limit, limit)
 
 
 @compiled

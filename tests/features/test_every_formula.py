@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from components.features import catalogue, formulas
 from components.features.catalogue import indicator_formulas
 from components.features.columns import Column, bar_matrix
 from components.features.formula import CLOSE, Floats, Formula, Ints
+from components.fx import validate_bars
 from tests.features.kernel_runs import bound, flat, in_blocks, whole, wild
 
 FEATURES = [formula for formula in formulas() if not formula.needs & {"others", "news"}]
@@ -122,6 +125,38 @@ def test_of_every_formula(check: Check, formula: Formula, bars: pd.DataFrame) ->
 @pytest.mark.parametrize("formula", [one for one in EVERY if one.family != "indicator" or not one.is_recursive], ids=name_of)
 def test_of_every_formula_the_start_is_forgotten(formula: Formula, bars: pd.DataFrame) -> None:
     the_start_is_forgotten(formula, bars)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("symbol", ["EURUSD", "USDJPY", "XAUUSD"])
+def test_a_year_of_real_minutes_keeps_every_bound_and_forgets_every_start(symbol: str, realdata: Path) -> None:
+    bars = real_minutes(realdata / "histdata" / f"HISTDATA_COM_ASCII_{symbol}_M12018.zip")
+    data, open_ms = bar_matrix(bars)
+    out, starts = np.empty(len(bars)), range(5_000, len(bars) - 20_000, 40_009)
+    for formula in FEATURES:
+        column = Column.of(formula.named(), formula, formula.periods)
+        column.fill(data, open_ms, 0, 0, len(bars), np.zeros(column.state_size), out)
+        values, low, high = out[column.warmup :], bound(formula.low, formula.periods), bound(formula.high, formula.periods)
+        assert np.isfinite(values).all(), formula.named()
+        assert low <= values.min() <= values.max() <= high, (formula.named(), values.min(), values.max())
+        spread = values.std()
+        for start in starts if formula.is_recursive else ():
+            rows = column.warmup + 1_000
+            later = np.empty(rows)
+            part = np.ascontiguousarray(data[:, start : start + rows])
+            column.fill(part, open_ms[start : start + rows].copy(), 0, 0, rows, np.zeros(column.state_size), later)
+            apart = np.abs(later[column.warmup :] - out[start + column.warmup : start + rows]).max()
+            assert apart <= 1e-6 * spread, (formula.named(), start)
+
+
+def real_minutes(path: Path) -> pd.DataFrame:
+    """HistData's year of minutes; a spread is made up, the volume is 0 as delivered."""
+    with zipfile.ZipFile(path) as archive:
+        inside = next(name for name in archive.namelist() if name.endswith(".csv"))
+        frame = pd.read_csv(archive.open(inside), sep=";", header=None, names=["at", "open", "high", "low", "close", "volume"])
+    index = pd.DatetimeIndex(pd.to_datetime(frame.pop("at"), format="%Y%m%d %H%M%S", utc=True))
+    frame = frame.set_axis(index)[~index.duplicated()].sort_index()
+    return validate_bars(frame.assign(spread_points=3.0))
 
 
 def test_there_are_well_over_eighty_distinct_formulas_each_described() -> None:
