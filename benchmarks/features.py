@@ -8,7 +8,7 @@ means of powers, z-scores from SMA and STDDEV, statistics of returns from ROCP, 
 sums in extended precision about each window's own mean, ours beside TA-Lib's and pandas': the largest difference of a row, relative to the value,
 over the rows whose deviation is no less than a hundredth of the usual one. `stream` is one bar more: ours by `FeatureStream`, TA-Lib on a window of 400 bars.
 `catalogue` are all features of one symbol at once, and bar by bar. Bars are HistData's EURUSD minutes of 2018 where that file is found
-(SEQUENCE_REALDATA, else ../shared/data), otherwise a seeded random walk; the line says which.
+(SEQUENCE_REALDATA names its folder), otherwise those of a seeded random walk; the line says which.
 """
 
 from __future__ import annotations

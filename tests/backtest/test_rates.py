@@ -147,7 +147,10 @@ def test_rows_for_which_the_bars_know_no_price_take_the_fix_and_are_counted() ->
 
 def test_neither_a_stale_fix_nor_a_currency_without_one_is_taken_as_one() -> None:
     own = walk(0.86, 40, 26)
-    with pytest.raises(BadInput, match=r"^conversion: the newest reference rate of GBP to USD known at .* is of 2024-02-0\d, 2\d days old.*; give bars of GBPUSD or USDGBP"):
+    with pytest.raises(
+        BadInput,
+        match=r"^conversion: the newest reference rate of GBP to USD known at .* is of 2024-02-0\d, 2\d days old.*; give bars of GBPUSD or USDGBP",
+    ):
         conversion_for(instrument("EURGBP"), "USD", own, reference=lambda: fixes(1.05, first="2024-02-05 15:00"))
     with pytest.raises(BadInput, match=r"the ECB gives no rate for 'PLN'.*; give bars of PLNUSD or USDPLN that cover the run"):
         conversion_for(instrument("EURPLN"), "USD", own, reference=lambda: fixes(1.05))
