@@ -16,7 +16,7 @@ VIEWS: dict[str, Callable[[], None]] = {
     "datasets": streams_datasets.show,
     "rates and news": streams_news.show,
 }
-KINDS = ("collect", "resample", "repair", "check_features", "dataset", "export")
+KINDS = ("collect", "resample", "repair", "cross_check", "check_features", "dataset", "export")
 
 
 def main() -> None:

@@ -108,7 +108,7 @@ def _input(name: str, spec: Spec, key: str, value: Any) -> Any:
     if spec["type"] == "integer":
         low = low + 1 if "exclusiveMinimum" in spec and low is not None else low
         begin = None if is_empty else int(value if value is not None else low or 0)
-        return st.number_input(label, _int(low), _int(high), begin, 1, key=key, help=help_text, placeholder="as it is" if is_empty else None)
+        return st.number_input(label, _int(low), _int(high), begin, 1, key=key, help=help_text, placeholder="none" if is_empty else None)
     start = float(value if value is not None else low or 0.0)
     step = _step(start, low, high)
     return st.number_input(label, _float(low), _float(high), None if is_empty else start, step, format="%.6g", key=key, help=help_text)

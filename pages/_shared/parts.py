@@ -165,7 +165,7 @@ ROW_PIXELS = 31.5
 AUTO_ROWS = 10
 
 
-def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, key: str, most_rows: int = 10, hide: Sequence[str] = (), **columns: Any) -> None:
+def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, key: str, /, most_rows: int = 10, hide: Sequence[str] = (), **columns: Any) -> None:
     """Rows as a table, as high as its rows up to `most_rows`; `columns` are Streamlit column settings by column name.
 
     Columns named in `hide` can be shown from the table's own menu.

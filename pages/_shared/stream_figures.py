@@ -25,16 +25,18 @@ FULLNESS = [[0.0, "#2a0d0d"], [0.5, RED], [0.9, AMBER], [0.98, "#1f8f4d"], [1.0,
 DIVERGING = [[0.0, RED], [0.5, "#07110b"], [1.0, GREEN]]
 
 
-def coverage_chart(months: Sequence[Coverage]) -> go.Figure:
+def coverage_chart(months: Sequence[Coverage], names: Mapping[str, str] | None = None) -> go.Figure:
     """A row per bar set, a cell per month: the share of its expected bars that are there; no cell where the set has no month.
 
     Parameters
     ----------
     months : sequence of Coverage
         As `components.pipeline.coverage` gives them.
+    names : mapping of str to str, optional
+        What to call each bar set, by its id; its symbol, timeframe and source where it is left out.
     """
     rows = list(dict.fromkeys((one.symbol, one.timeframe, one.source, one.bar_set_id) for one in months))
-    names = _row_names(rows)
+    called = _row_names(rows, names or {})
     columns = _months_between(months)
     place = {month: number for number, month in enumerate(columns)}
     share = np.full((len(rows), len(columns)), np.nan)
@@ -47,7 +49,7 @@ def coverage_chart(months: Sequence[Coverage]) -> go.Figure:
         go.Heatmap(
             z=share,
             x=pd.to_datetime(columns, unit="ms"),
-            y=names,
+            y=called,
             text=words,
             zmin=0,
             zmax=100,
@@ -65,9 +67,9 @@ def coverage_chart(months: Sequence[Coverage]) -> go.Figure:
     return figure
 
 
-def _row_names(rows: Sequence[tuple[str, str, str, str]]) -> list[str]:
-    """Symbol, timeframe and source; with the id's end where that is not one of a kind."""
-    plain = [f"{symbol} {timeframe} · {source}" for symbol, timeframe, source, _ in rows]
+def _row_names(rows: Sequence[tuple[str, str, str, str]], names: Mapping[str, str]) -> list[str]:
+    """The given names, or symbol, timeframe and source; with the id's end where that is not one of a kind."""
+    plain = [names.get(bar_set_id, f"{symbol} {timeframe} · {source}") for symbol, timeframe, source, bar_set_id in rows]
     return [name if plain.count(name) == 1 else f"{name} · {row[3][-6:]}" for name, row in zip(plain, rows, strict=True)]
 
 
@@ -116,18 +118,18 @@ def history_chart(
     bars: pd.DataFrame,
     symbol: str,
     gaps: Sequence[Stretch] = (),
-    held_back: Sequence[Stretch] = (),
+    bad_days: Sequence[Stretch] = (),
     most_points: int = MOST_POINTS,
     height: int = 430,
 ) -> go.Figure:
-    """Prices, with a lane below for missing bars and one for stretches in which too much is wrong; both also tint the prices.
+    """Prices, with a lane below for missing bars and one for days on which too much is wrong; both also tint the prices.
 
     Parameters
     ----------
     bars : DataFrame, shape (n, ≥ 4)
         A bars frame, times in UTC; rings mark rows whose column ``repair`` is not 0.
     symbol : str
-    gaps, held_back : sequence of (first_ms, last_ms, words)
+    gaps, bad_days : sequence of (first_ms, last_ms, words)
         Stretches of time in epoch milliseconds UTC; those out of sight are left out.
     most_points : int
         Of a longer history the highest and the lowest close of each of equally long parts are drawn.
@@ -139,7 +141,7 @@ def history_chart(
     if "repair" in bars.columns:
         _mark_rows(figure, bars[bars["repair"].to_numpy() != 0].tail(MOST_MARKED), "repaired bars")
     first_ms, last_ms = (int(stamp.timestamp() * 1000) for stamp in (bars.index[0], bars.index[-1])) if len(bars) else (0, 0)
-    for lane, name, stretches, colour in ((1, "missing bars", gaps, AMBER), (0, "quarantined", held_back, RED)):
+    for lane, name, stretches, colour in ((1, "missing bars", gaps, AMBER), (0, "bad days", bad_days, RED)):
         seen = [(max(start, first_ms), min(end, last_ms), words) for start, end, words in stretches if end >= first_ms and start <= last_ms]
         _draw_lane(figure, lane, name, seen, colour)
         for start, end, _ in sorted(seen, key=lambda one: one[0] - one[1])[:MOST_TINTED]:
@@ -147,7 +149,7 @@ def history_chart(
     styled(figure, height)
     figure.update_layout(xaxis_rangeslider_visible=False, hovermode="closest")
     figure.update_yaxes(tickformat=".5~f", title_text=prices.layout.yaxis.title.text, row=1, col=1)
-    figure.update_yaxes(tickvals=[1, 0], ticktext=["missing", "quarantined"], range=[-0.6, 1.6], showgrid=False, zeroline=False, row=2, col=1)
+    figure.update_yaxes(tickvals=[1, 0], ticktext=["missing", "bad days"], range=[-0.6, 1.6], showgrid=False, zeroline=False, row=2, col=1)
     figure.update_xaxes(title_text=TIME_AXIS, row=2, col=1)
     if len(bars):
         figure.update_xaxes(range=[_time(first_ms), _time(last_ms)])

@@ -183,27 +183,27 @@ def _prices(bar_set: BarSet, bars: pd.DataFrame) -> None:
         (int(gap["first_ms"]), int(gap["last_ms"]) + Timeframe.named(bar_set.timeframe).ms, _gap_words(gap))
         for gap in bar_set.quality.get("gaps", ())
     ]
-    held_back = [
+    bad_days = [
         (int(one["first_ms"]), int(one["last_ms"]), f"{utc(one['first_ms'], False)} to {utc(one['last_ms'], False)}: {one.get('reason', '')}")
         for one in bar_set.quality.get("quarantined_stretches", ())
     ]
-    title, choice, place = st.columns([2, 4, 4], vertical_alignment="bottom")
+    title, choice, place = st.columns([2, 6, 5], vertical_alignment="bottom")
     title.subheader("Prices", anchor=False)
     with choice:
         stretch = st.segmented_control("stretch", list(STRETCHES), default=ALL_BARS, required=True, key="stretch", label_visibility="collapsed")
-    places = sorted([*gaps, *held_back], key=lambda one: one[0] - one[1])[:LISTED_PLACES]
+    places = sorted([*gaps, *bad_days], key=lambda one: one[0] - one[1])[:LISTED_PLACES]
     chosen = None
     if places:
         with place:
             names = [words for _, _, words in places]
             chosen = st.selectbox(
-                "go to", names, None, key=f"place.{bar_set.id}", placeholder="go to a gap or a bad stretch", label_visibility="collapsed"
+                "go to", names, None, key=f"place.{bar_set.id}", placeholder="go to a gap or a bad day", label_visibility="collapsed"
             )
     shown = bars.tail(STRETCHES[stretch or ALL_BARS] or len(bars))
     if chosen is not None:
         start, end, _ = places[[words for _, _, words in places].index(chosen)]
         shown = around(bars, start, end)
-    draw(stream_figures.history_chart(shown, bar_set.symbol, gaps, held_back), "prices")
+    draw(stream_figures.history_chart(shown, bar_set.symbol, gaps, bad_days), "prices")
     count = f"{len(shown):,} bars"
     if len(shown) > stream_figures.MOST_POINTS:
         count += f"; of each {len(shown) // (stream_figures.MOST_POINTS // 2):,} the highest and the lowest close are drawn"
@@ -214,7 +214,7 @@ def _prices(bar_set: BarSet, bars: pd.DataFrame) -> None:
     )
     st.caption(
         f"Bid prices, {count}. Amber: expected bars that are missing ({found}); weekends and holidays are not expected. "
-        f"Red: days of which too much is wrong ({plural(len(held_back), 'stretch', 'stretches')})."
+        f"Red: days that by themselves score below 80 ({plural(len(bad_days), 'stretch', 'stretches')})."
     )
 
 
@@ -318,7 +318,7 @@ def _release(bar_set: BarSet) -> None:
     words, press = st.columns([5, 2], vertical_alignment="bottom")
     reason = words.text_input(
         "reason",
-        key=f"state.reason.{bar_set.id}",
+        key=f"state.reason.{bar_set.state}.{bar_set.id}",
         placeholder="why it may be used all the same; your name and this reason are kept with it" if release else "why nothing may be built on it",
     )
     label = "Release" if release else "Quarantine"

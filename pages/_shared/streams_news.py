@@ -6,11 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from components.base import now_ms
-from components.fx import PlatformError
 from components.pipeline import ReferenceRates, load_reference_rates, news_frame
 from pages._shared import figures, stores
-from pages._shared.parts import draw, missing, table, tell
-from pages._shared.text import number, plural, utc
+from pages._shared.parts import draw, missing, plain, table, told_errors
+from pages._shared.text import plural, significant, utc
 
 MOST_POINTS = 5_000
 
@@ -24,9 +23,11 @@ def show() -> None:
 def _rates() -> None:
     st.header("Reference rates", anchor=False)
     if not any(one.source == "ecb" for one in stores.pipeline().series()):
-        missing("No reference rates are collected yet.", "Collect the source “ecb” in the view “sources”; they convert profit where no price does.")
-        return
-    try:
+        missing(
+            "No reference rates are collected yet.",
+            "Collect the source “ecb” in the view “sources”; they convert profit where no price does. Until then those that come with the package serve.",
+        )
+    with told_errors():
         rates = load_reference_rates(stores.home())
         left, right = st.columns(2)
         currencies = sorted(rates.currencies)
@@ -36,17 +37,17 @@ def _rates() -> None:
             st.caption("Choose two different currencies.")
             return
         rate, fixed_ms = rates.rate(source, target, now_ms(), stale_days=36_500)
-        st.caption(f"1 {source} = {number(rate, 5, target)}, fixed {utc(fixed_ms, False)} UTC by the European Central Bank; known only from then on.")
+        st.caption(
+            f"1 {source} = {significant(rate, 6)} {target}, fixed by the European Central Bank and published {utc(fixed_ms, False)} UTC; "
+            f"known only from then on. From {plain(rates.origin[:200])}."
+        )
         draw(figures.lines_chart({f"{source}{target}": _series(rates, source, target)}, f"{target} per {source}"), "rates")
-    except PlatformError as error:
-        tell(error)
 
 
 def _series(rates: ReferenceRates, source: str, target: str) -> pd.Series:
-    """The fixes of a pair, each at its publication."""
-    fixed = pd.DatetimeIndex(rates.per_euro.index).as_unit("ms").asi8[-MOST_POINTS:]
-    values, _ = rates.rate(source, target, fixed + 3_600_000, stale_days=36_500)
-    return pd.Series(values, index=pd.DatetimeIndex(fixed.astype("M8[ms]"), tz="UTC"))
+    """The fixes of a pair, each at its publication; days on which one of the two had none are left out."""
+    euros = rates.per_euro.assign(EUR=1.0)
+    return (euros[target] / euros[source]).dropna().tail(MOST_POINTS)
 
 
 def _news() -> None:
@@ -65,10 +66,15 @@ def _news() -> None:
         st.caption("What was collected holds no timeline of this currency.")
         return
     tone, volume = st.columns(2)
-    with tone:
-        draw(figures.lines_chart({"tone": frame["tone"].dropna()}, "average tone (GDELT points)"), "news.tone")
-    with volume:
-        draw(figures.lines_chart({"volume": frame["volume"].dropna()}, "volume (share of all articles, %)"), "news.volume")
+    counts_articles = any(one.source == "gdelt" and one.symbol == currency for one in series)
+    unit = "% of all articles" if counts_articles else "events"
+    for place, name, words in ((tone, "tone", "mean tone (points)"), (volume, "volume", f"volume ({unit})")):
+        known = frame[name].dropna()
+        with place:
+            if len(known):
+                draw(figures.lines_chart({name: known}, words), f"news.{name}")
+            else:
+                st.caption(f"No {name} is known.")
     st.caption(f"{plural(len(frame), 'point')} by the time at which they could first be seen; a bucket without articles is absent, not zero.")
     newest = frame.tail(8).iloc[::-1]
     rows = [

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from components.base import now_ms
-from components.fx import Timeframe, known_symbols, to_ms
+from components.fx import BadInput, Timeframe, known_symbols, to_ms
 from components.jobs import Job
 from components.pipeline import BarSet, Coverage, Series, Source, coverage, recognise, sources
 from pages._shared import queue, stores, stream_figures
@@ -19,11 +19,12 @@ from pages._shared.parts import draw, missing, plain, stays_open, table, told_er
 from pages._shared.text import DASH, age, plural, utc
 
 LAST_JOBS = 200
+USUAL = "EURUSD"
 FIRST_YEAR = date(1990, 1, 1)
 SHOWN_SETS = 24
 # How patiently a source asks a server; what it asks for comes first in the form.
 PATIENCE = ("timeout_s", "longest_s", "tries", "backoff_s", "longest_wait_s", "seconds_between", "most_megabytes", "base_url", "wait_s", "attempts")
-COUNTS = st.column_config.NumberColumn(format="localized")
+COUNTS = st.column_config.NumberColumn(format="localized", width=95)
 
 
 def show() -> None:
@@ -38,7 +39,7 @@ def show() -> None:
         _collect(known)
         _import()
     st.header("Sources", anchor=False)
-    table([_row(one, series) for one in known], "sources", most_rows=12, note=st.column_config.TextColumn(width="large"), series=COUNTS, rows=COUNTS)
+    table([_row(one, series) for one in known], "sources", most_rows=12, note=st.column_config.TextColumn(width="large"), rows=COUNTS)
     if not series:
         return
     _collect(known)
@@ -86,7 +87,8 @@ def _collect(known: tuple[Source, ...]) -> None:
         gives_bars = source.gives in ("bars", "ticks")
         symbols = list(dict.fromkeys(one for one, _ in offers)) or list(known_symbols())
         words = "symbol" if gives_bars else "currency"
-        chosen_symbol = symbol.selectbox(words, symbols, key=f"collect.{source.name}.symbol", accept_new_options=not offers)
+        usual = symbols.index(USUAL) if USUAL in symbols else 0
+        chosen_symbol = symbol.selectbox(words, symbols, usual, key=f"collect.{source.name}.symbol", accept_new_options=not offers)
         chosen_frame = ""
         if gives_bars:
             frames = [frame for one, frame in offers if one == chosen_symbol and frame] or [frame.name for frame in Timeframe]
@@ -99,6 +101,8 @@ def _collect(known: tuple[Source, ...]) -> None:
             needs_more = bool(source.options.model_json_schema().get("required"))
             with st.expander("Period and options", expanded=needs_more):
                 bounds = _bounds(source.name)
+                about = (source.options.__doc__ or "").partition("Parameters\n")[0].replace("``", "")
+                st.caption(plain(" ".join(about.split())))
                 given = _options(source)
         if pressed:
             payload = {"source": source.name, "symbol": chosen_symbol or "", **({"timeframe": chosen_frame} if gives_bars else {}), **bounds}
@@ -139,9 +143,10 @@ def _import() -> None:
         length = timeframe.selectbox(
             "timeframe", [None, *(one.name for one in Timeframe)], key="import.timeframe", format_func=lambda one: one or "found by itself"
         )
-        if press.button("Import", key="import", icon=":material/upload_file:", width="stretch") and not text.strip():
-            st.caption("Name a file or folder first.")
-        elif st.session_state.get("import") and text.strip():
+        pressed = press.button("Import", key="import", icon=":material/upload_file:", width="stretch")
+        if pressed and not text.strip():
+            raise BadInput("path", "is missing; name a file or folder on this machine")
+        if pressed:
             with st.spinner("looking into the files …"):
                 found = recognise(Path(text.strip()).expanduser().absolute(), symbol=named.strip() or None, timeframe=length)
             queue.send("collect", {"source": found.source, "symbol": found.symbol, "timeframe": found.timeframe, "options": found.options})
@@ -154,13 +159,20 @@ def _coverage(series: list[Series]) -> None:
         missing("No bars are collected yet.", "Choose a source that gives bars above, and press “Collect”.")
     else:
         months = [month for one in shown for month in _months(one.id)]
-        draw(stream_figures.coverage_chart(months), "coverage")
+        draw(stream_figures.coverage_chart(months, {one.id: _name(one) for one in shown}), "coverage")
         left_out = f" {plural(others, 'older or smaller set')} of the same series {'is' if others == 1 else 'are'} not drawn." if others else ""
         st.caption(
             f"Each cell is a month: the share of its expected bars that are there. Weekends, holidays and daily pauses are not expected.{left_out}"
         )
     with st.expander(f"What was read: {plural(len(series), 'series', 'series')}"):
         table([_series_row(one) for one in series], "series", pieces=COUNTS, rows=COUNTS)
+
+
+def _name(one: BarSet) -> str:
+    """A bar set in the picture: what it holds, how it was made where that was not by collecting, and its state where it is not trusted."""
+    made = str(one.made_by.get("kind", "collected"))
+    parts = [f"{one.symbol} {one.timeframe}", one.source, made if made != "collected" else "", one.state if one.state != "trusted" else ""]
+    return " · ".join(part for part in parts if part)
 
 
 def _newest_of_each(bar_sets: list[BarSet]) -> tuple[list[BarSet], int]:

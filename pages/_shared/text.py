@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 DASH = "–"
+SMALLEST_POWER = 4
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def utc(ms: int | None, seconds: bool = True) -> str:
@@ -43,12 +45,15 @@ def number(value: float | None, digits: int = 2, unit: str = "", sign: bool = Fa
 
 
 def significant(value: float | None, digits: int = 4) -> str:
-    """A number of any size with so many digits that say something: ``0.00002731``, ``1,234``; a dash for None and NaN."""
+    """A number of any size with so many digits that say something: ``1,234``, ``0.0009975``, ``−7.632 × 10⁻⁷``; a dash for None and NaN."""
     if value is None or math.isnan(value):
         return DASH
     if value == 0 or math.isinf(value):
         return number(value, 0)
-    return number(value, min(max(digits - 1 - math.floor(math.log10(abs(value))), 0), 12))
+    power = math.floor(math.log10(abs(value)))
+    if -SMALLEST_POWER <= power < digits + 3:
+        return number(value, max(digits - 1 - power, 0))
+    return f"{number(value / 10.0**power, digits - 1)} × 10{str(power).translate(_SUPERSCRIPT)}"
 
 
 def percent(fraction: float | None, digits: int = 2, sign: bool = False) -> str:

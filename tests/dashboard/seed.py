@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from components.backtest import compare, execute_backtest, import_backtest
 from components.base import now_ms
 from components.bridge import Mailbox, SymbolFacts, TerminalFacts, TickStore
@@ -15,17 +18,31 @@ from components.jobs import JobStore, read_hardware
 from components.ledger import TrialLedger, code_version
 from components.models import ModelStore
 from components.orchestrator import PlatformStore, ProcessState
-from components.pipeline import DatasetRecipe, PipelineStore, build_dataset, collect
+from components.pipeline import (
+    BarSet,
+    DatasetRecipe,
+    PipelineStore,
+    Request,
+    build_dataset,
+    collect,
+    collect_series,
+    repair_bar_set,
+    resample_bar_set,
+)
 from components.strategy import catalogue
 from components.training import train
+from tests.pipeline.lookalike_news import keep_tone
+from tests.pipeline.lookalikes import Bars, bars_at, ms, trading_ms
 
 ACCOUNT = "demo-1"
 HOUR = 3_600_000
 
 
 def seed(home: Path) -> None:
-    """Prices, dataset, model, backtests, a comparison, deployments, ticks, signals and positions."""
+    """Prices, datasets, model, backtests, a comparison, deployments, ticks, signals and positions."""
+    _other_bars(home)
     bars = collect(home, "sample", "EURUSD", "H1")
+    build_dataset(home, bars.id, {"features": ["return_1", "rsi_14", "adx_14"], "train_fraction": 0.6, "normalise": "standard"})
     dataset = build_dataset(home, bars.id, DatasetRecipe())
     model = train(home, {"dataset_id": dataset.id, "folds": 3, "rounds": 40})
     runs = [
@@ -38,6 +55,27 @@ def seed(home: Path) -> None:
     _jobs(home)
     _live(home, bars.id, model["model_id"])
     _processes(home)
+
+
+def _other_bars(home: Path) -> None:
+    """Before the sample, which stays the newest: a pound with spikes and a hole, its repaired copy, its days; half a euro; rates; news."""
+    folder = home.parent / "files"
+    folder.mkdir()
+    pound = bars_at(trading_ms("2017-04-02T21:00", "2018-03-01", 60), start=1.3, seed=4)
+    pound.prices["high"][[700, 2_700]] += 0.3
+    kept = _from_file(home, folder / "pound.csv", pound.part(np.delete(np.arange(len(pound.utc_ms)), np.arange(1_500, 1_560))), "GBPUSD")
+    repaired = repair_bar_set(home, kept.id, ["cut_spikes"], "Anna")
+    resample_bar_set(home, repaired.id, "D1")
+    euro = bars_at(trading_ms("2017-04-02T21:00", "2018-03-01", 60), start=1.1, seed=5)
+    half = np.sort(np.random.default_rng(1).choice(len(euro.utc_ms), len(euro.utc_ms) // 2, replace=False))
+    _from_file(home, folder / "half.csv", euro.part(half), "EURUSD")
+    collect_series(home, "ecb", Request("EUR", options={"download": "never"}))
+    keep_tone(home, "USD", ms("2018-01-02"), 400)
+
+
+def _from_file(home: Path, path: Path, bars: Bars, symbol: str) -> BarSet:
+    pd.DataFrame({"time": bars.utc_ms, **bars.prices, "volume": bars.volume}).to_csv(path, index=False)
+    return collect(home, "folder", symbol, "H1", options={"path": str(path), "time_format": "ms"})
 
 
 def _a_failed_trial(home: Path, bar_set_id: str) -> None:

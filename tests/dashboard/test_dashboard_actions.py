@@ -41,7 +41,7 @@ def test_collect_submits_a_job(acting_dashboard: Dashboard, page: Any) -> None:
 
 
 def test_build_dataset_submits_the_recipe_of_the_form(acting_dashboard: Dashboard, page: Any) -> None:
-    acting_dashboard.open(page, "data_streams")
+    acting_dashboard.open(page, "data_streams?view=datasets")
     page.get_by_text("Build a dataset").click()
     page.get_by_role("spinbutton", name="horizon bars").fill("8")
     page.keyboard.press("Tab")
@@ -51,6 +51,7 @@ def test_build_dataset_submits_the_recipe_of_the_form(acting_dashboard: Dashboar
     assert job.payload["bar_set_id"] == PipelineStore.open(acting_dashboard.home).bar_sets()[0].id
     assert job.payload["recipe"]["target"]["horizon_bars"] == 8
     assert len(job.payload["recipe"]["features"]) > 15
+    assert set(job.payload["recipe"]) == {"features", "target", "train_fraction", "embargo_bars", "normalise"}, "nothing that was not chosen"
 
 
 def test_train_submits_the_parameters_of_the_form(acting_dashboard: Dashboard, page: Any) -> None:
@@ -259,8 +260,10 @@ def test_on_an_empty_platform_a_click_and_a_worker_bring_the_first_bars(fresh_da
         )
     try:
         page.get_by_text("collect done").wait_for()
+        page.locator(".st-key-coverage .js-plotly-plot:has(.main-svg)").wait_for()
+        page.get_by_text("bars and quality", exact=True).click()
         page.get_by_text("99.99 of 100").wait_for()
-        page.locator(".js-plotly-plot:has(.main-svg)").nth(1).wait_for()
+        page.locator(".st-key-prices .js-plotly-plot:has(.main-svg)").wait_for()
     finally:
         worker.terminate()
         worker.wait(20)

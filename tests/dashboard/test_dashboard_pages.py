@@ -22,7 +22,7 @@ PAGES = {
 }
 SAID_WHEN_EMPTY = {
     "": ["ACTIVE", "No supervisor is running.", "./start_platform.sh", "Nothing is deployed.", "No position is open."],
-    "data_streams": ["5,000 real hourly EURUSD bars", "No bars are collected yet.", "Press “Collect” above"],
+    "data_streams": ["5,000 real hourly EURUSD bars", "No bars are collected yet.", "Press “Collect” below"],
     "neural_networks": ["No job has been submitted yet.", "There is no dataset to train on.", "No model is trained yet."],
     "fx_analytics": ["There are no bars to run on.", "No backtest has been run yet."],
     "research_lab": ["Not yet:", "Nothing has been tried yet.", "No model is trained yet."],
@@ -31,18 +31,16 @@ SAID_WHEN_EMPTY = {
 SAID_WHEN_SEEDED = {
     "": ["ACTIVE", "Accounts and ticks", "Last expected bar", "Open positions", "2 of 4"],
     "data_streams": [
-        "99.99 of 100",
-        "4,998 expected bars all there, 2 more outside the session",
-        "Prices",
-        "26 features",
-        "no training label ends later than",
+        "Import files of this machine",
+        "What was read: 6 series",
+        "Each cell is a month: the share of its expected bars that are there.",
     ],
     "neural_networks": ["Job queue", "against naive baselines", "nats in cross-validation", "Last failure: train"],
     "fx_analytics": ["1 of them imported from other programs", "Winner:", "Imported:", "Equity and drawdown", "How it was run"],
     "research_lab": ["Append-only", "trials", "Newest failed trial: sma_cross", "Models against naive baselines"],
     "infrastructure": ["SMA cross on account demo-1", "ATR breakout on account demo-2", "armed", "disarmed", "Twin replay"],
 }
-LEAST_CHARTS = {"": 1, "data_streams": 2, "neural_networks": 5, "fx_analytics": 2, "research_lab": 3, "infrastructure": 0}
+LEAST_CHARTS = {"": 1, "data_streams": 1, "neural_networks": 5, "fx_analytics": 2, "research_lab": 3, "infrastructure": 0}
 WARM_S = 6.0
 
 
