@@ -150,7 +150,7 @@ def read_frame(path: Path, sha256: str) -> pd.DataFrame:
     """
     try:
         state = path.stat()
-        content = _digest(path, state.st_size, state.st_mtime_ns)
+        content = _digest(path, state.st_ino, state.st_size, state.st_mtime_ns)
     except OSError:
         raise NotFound(f"the file {path} is gone; collect or build it again") from None
     if content != sha256:
@@ -198,5 +198,6 @@ def _sweep(folder: Path) -> None:
 
 
 @lru_cache(maxsize=8192)
-def _digest(path: Path, size: int, changed_ns: int) -> str:
+def _digest(path: Path, number: int, size: int, changed_ns: int) -> str:
+    # The file's number too: a file may be replaced twice within one tick of the clock that dates it.
     return sha256_of(path)

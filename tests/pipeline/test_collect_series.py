@@ -63,8 +63,8 @@ def of_bars(bars: Bars, shift: float = 0.0, spread: bool = False, raw_ahead: int
     return frame
 
 
-def kept(store: PipelineStore, key: str, frame: pd.DataFrame, fetched_ms: int, timeframe: str = "H1") -> None:
-    store.keep_piece("folder", "EURUSD", timeframe, Piece(key, f"file {key}", frame, key * 4, 1, fetched_ms))
+def kept(store: PipelineStore, key: str, frame: pd.DataFrame, fetched_ms: int, timeframe: str = "H1", below: Path = Path("nowhere")) -> None:
+    store.keep_piece("folder", "EURUSD", timeframe, Piece(key, str(below / key), frame, key * 4, 1, fetched_ms))
 
 
 def blocks(store: PipelineStore, timeframe: str = "H1", start_ms: int | None = None, end_ms: int | None = None) -> list[pd.DataFrame]:
@@ -165,9 +165,9 @@ def test_disorder_and_repeats_inside_a_piece_stay_to_be_seen(store: PipelineStor
 
 def test_extra_columns_are_kept_and_marked_unknown_where_a_piece_has_none(home: Path, store: PipelineStore, hours: Bars, tmp_path: Path) -> None:
     ahead = 2 * HOUR
-    kept(store, "a", of_bars(hours.part(slice(0, 500)), raw_ahead=ahead), 1)
-    kept(store, "b", of_bars(hours.part(slice(500, 1000)), spread=True), 1)
-    kept(store, "c", of_bars(hours.part(slice(1000, 1500))).assign(made_of=np.int64(1)), 1)
+    kept(store, "a", of_bars(hours.part(slice(0, 500)), raw_ahead=ahead), 1, below=tmp_path / "d.csv")
+    kept(store, "b", of_bars(hours.part(slice(500, 1000)), spread=True), 1, below=tmp_path / "d.csv")
+    kept(store, "c", of_bars(hours.part(slice(1000, 1500))).assign(made_of=np.int64(1)), 1, below=tmp_path / "d.csv")
     done = collected(home, written(tmp_path / "d.csv", hours.part(slice(1500, None))))
     bars = bars_of(home, done)
     validate_bars(bars)
@@ -185,7 +185,7 @@ def test_a_bars_own_time_is_that_of_the_row_that_was_taken_not_of_one_that_was_r
     frame = of_bars(hours.part(slice(0, 600)), raw_ahead=HOUR)
     impossible = frame.iloc[[100]].assign(high=0.5, raw_ms=-77)
     late = frame.iloc[[50]].assign(close=lambda one: one["close"] + 0.001, high=2.0, raw_ms=-78)
-    kept(store, "a", pd.concat([frame.iloc[:100], impossible, frame.iloc[100:300], late, frame.iloc[300:]]), 1)
+    kept(store, "a", pd.concat([frame.iloc[:100], impossible, frame.iloc[100:300], late, frame.iloc[300:]]), 1, below=home.parent / "rest.csv")
     found = bars_of(home, collected(home, written(home.parent / "rest.csv", hours.part(slice(600, 700)))))
     assert (found["raw_ms"].to_numpy()[:600] == hours.utc_ms[:600] + HOUR).all()
 
@@ -446,4 +446,5 @@ def test_a_real_year_that_is_there_twice_is_read_twice_and_stands_once(home: Pat
     two = collect_series(home, "histdata", Request("EURUSD", "M1", options={"path": str(copied)}))
     assert one is not None
     assert two.bar_set is not None
-    assert (two.pieces, two.bar_set.id, two.rows) == (2, one.id, 372_607)
+    assert (two.pieces, two.bar_set.id, two.rows) == (1, one.id, 372_607)
+    assert len(PipelineStore.open(home).pieces("histdata", "EURUSD", "M1")) == 2
