@@ -142,7 +142,9 @@ def history_chart(
         _mark_rows(figure, bars[bars["repair"].to_numpy() != 0].tail(MOST_MARKED), "repaired bars")
     first_ms, last_ms = (int(stamp.timestamp() * 1000) for stamp in (bars.index[0], bars.index[-1])) if len(bars) else (0, 0)
     for lane, name, stretches, colour in ((1, "missing bars", gaps, AMBER), (0, "bad days", bad_days, RED)):
-        seen = [(max(start, first_ms), min(end, last_ms), words) for start, end, words in stretches if end >= first_ms and start <= last_ms]
+        seen = [
+            (max(start, first_ms), min(end, last_ms), words) for start, end, words in stretches if len(bars) and end >= first_ms and start <= last_ms
+        ]
         _draw_lane(figure, lane, name, seen, colour)
         for start, end, _ in sorted(seen, key=lambda one: one[0] - one[1])[:MOST_TINTED]:
             figure.add_vrect(x0=_time(start), x1=_time(end), fillcolor=colour, opacity=0.13, line_width=0, layer="below", row=1, col=1)

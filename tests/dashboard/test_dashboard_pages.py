@@ -32,7 +32,7 @@ SAID_WHEN_SEEDED = {
     "": ["ACTIVE", "Accounts and ticks", "Last expected bar", "Open positions", "2 of 4"],
     "data_streams": [
         "Import files of this machine",
-        "What was read: 6 series",
+        "What was read: 5 series",
         "Each cell is a month: the share of its expected bars that are there.",
     ],
     "neural_networks": ["Job queue", "against naive baselines", "nats in cross-validation", "Last failure: train"],
