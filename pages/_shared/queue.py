@@ -112,13 +112,17 @@ def draw_job(job: Job) -> None:
         note = worker_note() if waited > PATIENCE_MS else None
         st.progress(0.0, text=f"{job.kind} · waiting for {span(waited)}" + (f" · {note}" if note else ""))
         return
-    numbers = " · ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in job.metrics.items())
+    numbers = " · ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {_counted(value)}" for name, value in job.metrics.items())
     since = span(now - (job.started_ms or now))
     stopping = " · stopping" if job.cancel_requested else ""
     words = f"{job.kind} · {job.progress:.0%} · {plain(job.message)} · running for {since}{stopping}"
     st.progress(min(max(job.progress, 0.0), 1.0), text=words)
     if numbers:
         st.caption(plain(numbers))
+
+
+def _counted(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _draw_ended(job: Job) -> None:

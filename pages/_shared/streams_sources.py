@@ -40,6 +40,8 @@ def show() -> None:
         _import()
     st.header("Sources", anchor=False)
     table([_row(one, series) for one in known], "sources", most_rows=12, note=st.column_config.TextColumn(width="large"), rows=COUNTS)
+    for source in known:
+        _failure(source)
     if not series:
         return
     _collect(known)
@@ -62,20 +64,30 @@ def _row(source: Source, series: list[Series]) -> dict[str, Any]:
     }
 
 
+def _newest(source: Source) -> Job | None:
+    """The collection from a source that was asked for last."""
+    return next((job for job in stores.jobs().list(limit=LAST_JOBS) if job.kind == "collect" and job.payload.get("source") == source.name), None)
+
+
+def _failure(source: Source) -> None:
+    """Why the newest collection from a source failed, where it did."""
+    newest = _newest(source)
+    if newest is not None and newest.state == "failed":
+        why = (newest.error or "no reason is known").splitlines()[0]
+        what = f"{newest.payload.get('symbol', '')} {newest.payload.get('timeframe', '')}".strip()
+        st.warning(f"**{source.name}, {plain(what)}, failed {age(newest.finished_ms, now_ms())}:** {plain(why)}", icon=":material/warning:")
+
+
 def _state(source: Source, is_kept: bool) -> str:
     """How the newest collection from a source ended, or how far it is."""
-    newest = next((job for job in _collections() if job.payload.get("source") == source.name), None)
+    newest = _newest(source)
     if newest is not None and newest.state == "failed":
-        return f"failed: {(newest.error or '').splitlines()[0][:120]}"
+        return "failed"
     if newest is not None and newest.state in ("queued", "running"):
         return "waits for a worker" if newest.state == "queued" else f"reading, {newest.progress:.0%}"
     if is_kept:
         return "read"
     return "needs Windows" if source.name == "mt5_terminal" and sys.platform != "win32" else "not read yet"
-
-
-def _collections() -> list[Job]:
-    return [job for job in stores.jobs().list(limit=LAST_JOBS) if job.kind == "collect"]
 
 
 def _collect(known: tuple[Source, ...]) -> None:

@@ -312,7 +312,7 @@ def test_work_shows_how_far_it_is_and_can_be_cancelled(acting_dashboard: Dashboa
     jobs.heartbeat(job.id, "a test", 0.4, "reading HISTDATA_2018.zip", {"rows": 372_607})
     view(acting_dashboard, page, "features")
     sees(page, "collect · 40% · reading HISTDATA_2018.zip")
-    sees(page, "rows 372607")
+    sees(page, "rows 372,607")
     click(page, "Cancel")
     sees(page, "· stopping")
     assert jobs.get(job.id).cancel_requested
@@ -321,7 +321,10 @@ def test_work_shows_how_far_it_is_and_can_be_cancelled(acting_dashboard: Dashboa
     page.get_by_role("button", name="Cancel").last.click()
     page.get_by_text("check_features · waiting").wait_for(state="detached")
     assert jobs.get(waiting.id).state == "cancelled"
-    jobs.fail(job.id, "a test", "stopped by the test")
+    jobs.fail(job.id, "a test", "the disk is full\nTraceback …")
+    view(acting_dashboard, page, "sources")
+    sees(page, "histdata, EURUSD M1, failed")
+    sees(page, "the disk is full")
 
 
 def test_features_are_drawn_compared_and_checked(acting_dashboard: Dashboard, page: Any) -> None:
