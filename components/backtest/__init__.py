@@ -7,6 +7,7 @@ from components.backtest.rates import Conversion, conversion_for, rates_for
 from components.backtest.reference import ReferenceRun, run_reference
 from components.backtest.run import TRADE_COLUMNS, Result, closed_trades, run_backtest
 from components.backtest.store import BacktestStore, Comparison, StoredRun
+from components.backtest.studies import Point, Study, StudyStore
 
 __all__ = [
     "TRADE_COLUMNS",
@@ -17,9 +18,12 @@ __all__ = [
     "Criterion",
     "ImportedBacktest",
     "ImportedTrade",
+    "Point",
     "ReferenceRun",
     "Result",
     "StoredRun",
+    "Study",
+    "StudyStore",
     "closed_trades",
     "compare",
     "conversion_for",

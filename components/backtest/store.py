@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import sqlalchemy as sa
 
-from components.base import Database, atomic_path, create_all, insert_or_ignore
+from components.backtest.frames import read_frame, write_frame
+from components.backtest.studies import StudyStore, study_tables
+from components.base import Database, create_all, insert_or_ignore
 from components.fx import NotFound
 
 FILES = ("trades", "equity")
@@ -143,7 +144,12 @@ class BacktestStore:
     @classmethod
     def open(cls, home: Path) -> BacktestStore:
         """The store in the folder `home`, made if it is missing."""
-        return cls(Path(home), Database(Path(home) / "backtest_results.db", [create_all(TABLES)]))
+        return cls(Path(home), Database(Path(home) / "backtest_results.db", [create_all(TABLES), study_tables]))
+
+    @property
+    def studies(self) -> StudyStore:
+        """Sweeps, walk-forwards and audits, over the same connections."""
+        return StudyStore(self.home, self.database)
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -172,8 +178,8 @@ class BacktestStore:
     def add(self, run: StoredRun, trades: pd.DataFrame, equity: pd.Series) -> StoredRun:
         """Keep a run: its files first, then its row; where its id is known already, the one that is known."""
         folder = self._folder(run.id)
-        _write(folder / "trades.arrow", trades)
-        _write(folder / "equity.arrow", pd.DataFrame({"time": pd.DatetimeIndex(equity.index).as_unit("ms"), "equity": equity.to_numpy()}))
+        write_frame(folder / "trades.arrow", trades)
+        write_frame(folder / "equity.arrow", pd.DataFrame({"time": pd.DatetimeIndex(equity.index).as_unit("ms"), "equity": equity.to_numpy()}))
         values = {**vars(run), **{name: _json(getattr(run, name)) for name in ("params", "spec", "stats")}}
         with self.database.write() as connection:
             insert_or_ignore(connection, RUNS, [values])
@@ -187,7 +193,7 @@ class BacktestStore:
         NotFound
             If there is no such run, or its file is gone.
         """
-        return _read(self._folder(self.run(run_id).id) / "trades.arrow")
+        return read_frame(self._folder(self.run(run_id).id) / "trades.arrow")
 
     def equity(self, run_id: str) -> pd.DataFrame:
         """The equity of a run: column ``equity`` in account currency, UTC index ``time``.
@@ -197,7 +203,7 @@ class BacktestStore:
         NotFound
             If there is no such run, or its file is gone.
         """
-        return _read(self._folder(self.run(run_id).id) / "equity.arrow").set_index("time")
+        return read_frame(self._folder(self.run(run_id).id) / "equity.arrow").set_index("time")
 
     def add_comparison(self, comparison: Comparison) -> Comparison:
         """Keep a comparison."""
@@ -222,20 +228,3 @@ def _run(row: sa.Row[Any]) -> StoredRun:
 
 def _json(document: Mapping[str, Any] | tuple[Any, ...]) -> str:
     return json.dumps(document, allow_nan=False, sort_keys=True)
-
-
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame as uncompressed Arrow IPC, whole or not at all; times in milliseconds."""
-    times = {name: frame[name].dt.as_unit("ms") for name in frame.columns if isinstance(frame[name].dtype, pd.DatetimeTZDtype)}
-    table = pa.Table.from_pandas(frame.assign(**times), preserve_index=False)
-    with atomic_path(path) as temporary, pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        with pa.memory_map(str(path)) as source:
-            frame: pd.DataFrame = pa.ipc.open_file(source).read_all().to_pandas()
-    except FileNotFoundError:
-        raise NotFound(f"the file {path} is gone; run the backtest again") from None
-    return frame
