@@ -3,10 +3,41 @@
 Rooms import only rooms below them (see `.importlinter`); everything else uses a room through its front, the names in its `__all__`.
 """
 
+import ast as _ast
 import hashlib as _hashlib
 import os as _os
 import shutil as _shutil
+from collections.abc import Callable as _Callable
+from importlib import import_module as _import_module
 from pathlib import Path as _Path
+from typing import Any as _Any
+
+
+def lazy_front(room: str, file: str) -> tuple[_Callable[[str], _Any], list[str]]:
+    """The front of a room whose modules are imported only when a name of theirs is first asked for (PEP 562).
+
+    Parameters
+    ----------
+    room, file : str
+        ``__name__`` and ``__file__`` of the package. What its source imports under ``if TYPE_CHECKING:`` is what the front offers.
+
+    Returns
+    -------
+    tuple of (callable, list of str)
+        The package's ``__getattr__`` and ``__all__``.
+    """
+    blocks = [node for node in _ast.parse(_Path(file).read_text(encoding="utf-8")).body if isinstance(node, _ast.If)]
+    imports = [node for block in blocks for node in block.body if isinstance(node, _ast.ImportFrom) and node.module]
+    home = {name.name: str(node.module) for node in imports for name in node.names}
+    package = _import_module(room).__dict__
+
+    def find(name: str) -> _Any:
+        if name not in home:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        package[name] = value = getattr(_import_module(home[name]), name)
+        return value
+
+    return find, sorted(home)
 
 
 def _keep_compiled_code_apart() -> None:
@@ -17,7 +48,7 @@ def _keep_compiled_code_apart() -> None:
     """
     here = _Path(__file__).resolve().parent
     digest = _hashlib.sha256()
-    for room in ("fx", "features", "strategy", "risk", "execution", "backtest"):
+    for room in ("fx", "features", "strategy", "risk", "execution"):
         for source in sorted((here / room).glob("*.py")):
             digest.update(str(source.relative_to(here)).encode() + b"\0" + source.read_bytes())
     version = "source-" + digest.hexdigest()[:16]

@@ -6,22 +6,23 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.backtest.run import Result, run_backtest
+from components.backtest.run import Result, Runner
 from components.backtest.store import BacktestStore, StoredRun
 from components.base import get_log, now_ms
 from components.execution import Costs
-from components.fx import AccountSpec, BadInput, bad_input_of, instrument
+from components.fx import AccountSpec, BadInput, Instrument, bad_input_of, instrument
 from components.jobs import JobCancelled
 from components.ledger import TrialLedger, code_version
-from components.models import ModelStore, probabilities
-from components.pipeline import BarSet, PipelineStore, load_reference_rates, refuse_quarantined_origins
 from components.risk import Limits, Sizing
 from components.strategy import Params, Strategy, strategy
+
+if TYPE_CHECKING:
+    from components.pipeline import BarSet, ReferenceRates
 
 
 class Progress(Protocol):
@@ -75,7 +76,7 @@ def execute_backtest(home: Path, spec: BacktestSpec | Mapping[str, Any], progres
     """
     asked = spec if isinstance(spec, BacktestSpec) else parse_spec(spec)
     report = progress or _silent
-    prepared = _prepare(Path(home), asked, report)  # before anything is noted: what cannot be tried is no trial
+    prepared = load_inputs(home, asked, report)  # before anything is noted: what cannot be tried is no trial
     asked_in_full = asked.model_copy(update={"params": prepared.params.model_dump(mode="json")})
     run_id = _run_id(report)
     try:
@@ -111,50 +112,88 @@ def new_run_id() -> str:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """What a spec names, found."""
+class Inputs:
+    """What a spec names, found.
 
+    Parameters
+    ----------
+    spec : BacktestSpec
+    strategy : Strategy
+    params : Params
+        Defaults filled in.
+    bar_set : BarSet
+    bars : DataFrame
+    instrument : Instrument
+    conversion : dict of str to DataFrame
+        Bars of other pairs by symbol.
+    dataset_id : str or None
+        What the model was trained on.
+    """
+
+    spec: BacktestSpec
     strategy: Strategy
     params: Params
     bar_set: BarSet
     bars: pd.DataFrame
+    instrument: Instrument
     conversion: dict[str, pd.DataFrame]
     dataset_id: str | None
 
 
-def _prepare(home: Path, spec: BacktestSpec, report: Progress) -> _Prepared:
-    """Find all that a spec names; `BadInput` or `NotFound` where something is wrong."""
-    report(0.0, f"loading bars for {spec.strategy}")
-    chosen = strategy(spec.strategy)
-    params = chosen.parse(spec.params)
-    if chosen.needs_model and spec.model_id is None:
+def load_inputs(home: Path, spec: BacktestSpec | Mapping[str, Any], progress: Progress | None = None) -> Inputs:
+    """Find all that a spec names.
+
+    Raises
+    ------
+    BadInput, NotFound, Refused
+        Where something is wrong, missing or quarantined.
+    """
+    asked = spec if isinstance(spec, BacktestSpec) else parse_spec(spec)
+    (progress or _silent)(0.0, f"loading bars for {asked.strategy}")
+    chosen = strategy(asked.strategy)
+    params = chosen.parse(asked.params)
+    if chosen.needs_model and asked.model_id is None:
         raise BadInput("model_id", f"strategy {chosen.name!r} trades a model's probabilities; name a model")
-    bar_set, bars, conversion = _load_bars(home, spec)
-    dataset_id = None if spec.model_id is None else _dataset_of(home, spec.model_id, bar_set)
-    return _Prepared(chosen, params, bar_set, bars, conversion, dataset_id)
+    bar_set, bars, conversion = _load_bars(Path(home), asked)
+    dataset_id = None if asked.model_id is None else _dataset_of(Path(home), asked.model_id, bar_set)
+    return Inputs(asked, chosen, params, bar_set, bars, instrument(bar_set.symbol), conversion, dataset_id)
 
 
-def _execute(home: Path, spec: BacktestSpec, prepared: _Prepared, run_id: str, report: Progress) -> tuple[StoredRun, Result]:
-    chosen, bar_set, bars = prepared.strategy, prepared.bar_set, prepared.bars
+def runner_for(home: Path, inputs: Inputs, progress: Progress | None = None) -> Runner:
+    """A runner over what a spec names; a model is asked about all bars here, once."""
+    spec = inputs.spec
     answers = None
     if spec.model_id is not None:
-        report(0.1, f"asking model {spec.model_id} about {len(bars):,} bars")
-        answers = probabilities(home, spec.model_id, bars)
-    report(0.4, f"running {chosen.title} over {len(bars):,} bars")
-    result = run_backtest(
-        chosen,
-        prepared.params,
-        bars,
-        instrument=instrument(bar_set.symbol),
+        from components.models import probabilities
+
+        (progress or _silent)(0.1, f"asking model {spec.model_id} about {len(inputs.bars):,} bars")
+        answers = probabilities(Path(home), spec.model_id, inputs.bars)
+    return Runner(
+        inputs.strategy,
+        inputs.bars,
+        instrument=inputs.instrument,
         account=spec.account,
         costs=spec.costs,
         sizing=spec.sizing,
         limits=spec.limits,
         policy=spec.policy,
         probabilities=answers,
-        conversion=prepared.conversion,
-        reference=lambda: load_reference_rates(home),
+        conversion=inputs.conversion,
+        reference=lambda: _reference_rates(Path(home)),
     )
+
+
+def _reference_rates(home: Path) -> ReferenceRates:
+    from components.pipeline import load_reference_rates
+
+    return load_reference_rates(home)
+
+
+def _execute(home: Path, spec: BacktestSpec, prepared: Inputs, run_id: str, report: Progress) -> tuple[StoredRun, Result]:
+    chosen, bar_set = prepared.strategy, prepared.bar_set
+    runner = runner_for(home, prepared, report)
+    report(0.4, f"running {chosen.title} over {len(prepared.bars):,} bars")
+    result = runner.run(prepared.params)
     report(0.9, f"storing {len(result.trades)} trades", trades=len(result.trades))
     run = StoredRun(
         id=run_id,
@@ -188,6 +227,8 @@ def _execute(home: Path, spec: BacktestSpec, prepared: _Prepared, run_id: str, r
 
 
 def _load_bars(home: Path, spec: BacktestSpec) -> tuple[BarSet, pd.DataFrame, dict[str, pd.DataFrame]]:
+    from components.pipeline import PipelineStore, refuse_quarantined_origins
+
     store = PipelineStore.open(home)
     try:
         bar_set = store.bar_set(spec.bar_set_id)
@@ -201,6 +242,8 @@ def _load_bars(home: Path, spec: BacktestSpec) -> tuple[BarSet, pd.DataFrame, di
 
 def _dataset_of(home: Path, model_id: str, bar_set: BarSet) -> str:
     """The dataset that the model was trained on; `BadInput` where the model speaks about another symbol."""
+    from components.models import ModelStore
+
     store = ModelStore.open(home)
     try:
         model = store.get(model_id)

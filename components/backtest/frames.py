@@ -31,5 +31,5 @@ def read_frame(path: Path) -> pd.DataFrame:
         with pa.memory_map(str(path)) as source:
             frame: pd.DataFrame = pa.ipc.open_file(source).read_all().to_pandas()
     except FileNotFoundError:
-        raise NotFound(f"the file {path} is gone; run it again") from None
+        raise NotFound(f"the file {path} is gone; run the backtest again") from None
     return frame

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from components.backtest.run import TRADE_COLUMNS, measures
 from components.backtest.store import BacktestStore, StoredRun
+from components.backtest.trades import TRADE_COLUMNS, measures
 from components.base import now_ms
 from components.fx import BadInput, BrokerDay, bad_input_of, to_ms
 from components.ledger import TrialLedger, code_version

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from components.fx import BadInput, Instrument, from_ms
-from components.pipeline import ReferenceRates
+
+if TYPE_CHECKING:
+    from components.pipeline import ReferenceRates
 
 Floats = NDArray[np.float64]
 # Read only when no price leads to the account's currency: the rates are a file of their own.
-Reference = Callable[[], ReferenceRates]
+Reference = Callable[[], "ReferenceRates"]
 STALE_MS = 7 * 86_400_000
 HOUR_MS = 3_600_000
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,50 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.backtest.rates import Reference, conversion_for
-from components.execution import Costs, MarketArrays, StepResult, decision_arrays, market_of_bars, run_step
-from components.fx import (
-    AccountSpec,
-    BadInput,
-    BrokerDay,
-    EventKind,
-    ExitKind,
-    Instrument,
-    Refusal,
-    daily_equity,
-    max_drawdown,
-    profit_factor,
-    returns_of,
-    sharpe_ratio,
-    win_rate,
-)
-from components.fx import book as b
+from components.backtest.trades import Stats, close_of_run, daily_returns, last_of_day, measures, profits_of_run, refusals
+from components.execution import Costs, DecisionArrays, MarketArrays, StepResult, decision_arrays, market_of_bars, run_step
+from components.fx import AccountSpec, BadInput, BrokerDay, Instrument
 from components.risk import Limits, Sizing
-from components.strategy import Context, Decisions, Params, Strategy
+from components.strategy import Context, Params, Strategy
 
 Floats = NDArray[np.float64]
-Stats = dict[str, Any]
-
-TRADE_COLUMNS = (
-    "ticket",
-    "side",
-    "lots",
-    "entry_time",
-    "exit_time",
-    "entry_price",
-    "exit_price",
-    "stop",
-    "target",
-    "gross_profit",
-    "cost",
-    "net_profit",
-    "exit",
-    "level",
-    "ambiguous",
-    "reason",
-    "reason_text",
-    "entry_bar",
-    "exit_bar",
-)
 
 
 @dataclass(frozen=True)
@@ -137,173 +98,182 @@ def run_backtest(
     BadInput
         If a parameter, a decision or the account cannot be used, or neither bars nor reference rates convert its profit.
     """
-    if len(bars) < 2:
-        raise BadInput("bars", f"{len(bars)} bars; a backtest needs at least 2")
-    spec = account or AccountSpec()
-    chosen = strategy.parse(params)
-    decisions = strategy.decide(bars, Context(instrument, probabilities), chosen)
-    converted = conversion_for(instrument, spec.currency, bars, conversion, reference)
-    market = market_of_bars(bars, instrument, costs or Costs(), converted.rate, day)
-    steps = _both_resolutions(strategy, chosen, decisions, market, instrument, spec, costs or Costs(), sizing, limits, policy)
-    curves = [close_of_run(step, bars, instrument, costs or Costs(), policy, strategy.reasons) for step in steps]
-    trades, equity = curves[0]
-    stats = measures(trades["net_profit"].to_numpy(), equity, market.day_id, spec.balance)
-    stats |= {
-        "ambiguous_bars": steps[0].ambiguous_rows,
-        "profit_against": float(equity[-1] - spec.balance),
-        "profit_favour": float(curves[-1][1][-1] - spec.balance),
-        "costs": float(trades["cost"].sum()),
-        "exits": {str(name): int(count) for name, count in trades["exit"].value_counts().items()},
-        "refused": _refusals(steps[0].events),
-        "ruined": bool(equity[-1] <= 0),
-        "conversion": converted.facts,
-    }
-    return Result(strategy.name, chosen.model_dump(mode="json"), trades, pd.Series(equity, index=bars.index, name="equity"), stats)
-
-
-def _both_resolutions(
-    strategy: Strategy,
-    params: Params,
-    decisions: Decisions,
-    market: MarketArrays,
-    instrument: Instrument,
-    account: AccountSpec,
-    costs: Costs,
-    sizing: Sizing | None,
-    limits: Limits | None,
-    policy: str,
-) -> list[StepResult]:
-    """The run with ambiguity against the trader, and a second one in his favour where there was any."""
-    manage, manage_params = strategy.managing(params)
-    arrays = decision_arrays(decisions, len(market.open))
-    results: list[StepResult] = []
-    for resolution in ("against", "favour"):
-        if results and not results[0].ambiguous_rows:
-            break
-        results.append(
-            run_step(
-                market,
-                arrays,
-                [instrument],
-                account,
-                costs=costs,
-                sizing=sizing,
-                limits=limits,
-                policy=policy,
-                resolution=resolution,
-                manage=manage,
-                params=manage_params,
-                # backtesting.py asks its strategies from the second bar on.
-                first_bar=1 if policy == "reference" else 0,
-            )
-        )
-    return results
-
-
-def close_of_run(
-    step: StepResult, bars: pd.DataFrame, instrument: Instrument, costs: Costs, policy: str, reasons: Mapping[int, str]
-) -> tuple[pd.DataFrame, Floats]:
-    """The trades of a run of one symbol and its equity, shape (n,), with what was open at the end valued as if closed at the last prices."""
-    trades = closed_trades(step.events)
-    left = _open_trades(step, len(bars) - 1, instrument, costs, policy)
-    equity = step.equity.copy()
-    if len(left):
-        equity[-1] -= float((left["cost"] - left["entry_cost"]).sum())
-        trades = pd.concat([trades, left.drop(columns="entry_cost")], ignore_index=True) if len(trades) else left.drop(columns="entry_cost")
-    trades["net_profit"] = trades["gross_profit"] - trades["cost"]
-    trades["reason_text"] = trades["reason"].map(lambda code: reasons.get(int(code), "")).astype(str)
-    times = pd.DatetimeIndex(bars.index)
-    trades["entry_time"] = times[trades["entry_bar"].to_numpy()]
-    trades["exit_time"] = times[trades["exit_bar"].to_numpy()]
-    return trades[list(TRADE_COLUMNS)], equity
-
-
-def closed_trades(events: Floats) -> pd.DataFrame:
-    """The closed trades among the events of a step, one row each, in the order of their exits."""
-    closed = events[events[:, b.E_KIND] == EventKind.CLOSED]
-    names = np.array([kind.name.lower() for kind in ExitKind])
-    return pd.DataFrame(
-        {
-            "ticket": closed[:, b.E_TICKET].astype(np.int64),
-            "side": closed[:, b.E_SIDE].astype(np.int64),
-            "lots": closed[:, b.E_LOTS],
-            "entry_price": closed[:, b.E_ENTRY_PRICE],
-            "exit_price": closed[:, b.E_PRICE],
-            "stop": closed[:, b.E_STOP],
-            "target": closed[:, b.E_TARGET],
-            "gross_profit": closed[:, b.E_PROFIT],
-            "cost": closed[:, b.E_COST],
-            "exit": names[closed[:, b.E_EXIT].astype(np.int64)],
-            "level": closed[:, b.E_LEVEL],
-            "ambiguous": closed[:, b.E_AMBIGUOUS] > 0,
-            "reason": closed[:, b.E_REASON].astype(np.int64),
-            "entry_bar": closed[:, b.E_ENTRY_ROW].astype(np.int64),
-            "exit_bar": closed[:, b.E_ROW].astype(np.int64),
-        }
+    runner = Runner(
+        strategy,
+        bars,
+        instrument=instrument,
+        account=account,
+        costs=costs,
+        sizing=sizing,
+        limits=limits,
+        policy=policy,
+        probabilities=probabilities,
+        conversion=conversion,
+        reference=reference,
+        day=day,
     )
+    return runner.run(params)
 
 
-def _open_trades(step: StepResult, last_bar: int, instrument: Instrument, costs: Costs, policy: str) -> pd.DataFrame:
-    """Positions of the first symbol that are open at the end, as trades that end at the last prices."""
-    rows = step.book.positions[0, : step.book.counts[0, 0]]
-    bid, ask, rate = step.book.marks[0]
-    side, lots = rows[:, b.P_SIDE], rows[:, b.P_LOTS]
-    price = np.where((side > 0) | (policy == "reference"), bid, ask)
-    exit_cost = lots * (0.0 if policy == "reference" else costs.commission_per_lot)
-    return pd.DataFrame(
-        {
-            "ticket": rows[:, b.P_TICKET].astype(np.int64),
-            "side": side.astype(np.int64),
-            "lots": lots,
-            "entry_price": rows[:, b.P_ENTRY],
-            "exit_price": price,
-            "stop": rows[:, b.P_STOP],
-            "target": rows[:, b.P_TARGET],
-            "gross_profit": side * np.round(lots * instrument.contract_size, 6) * (price - rows[:, b.P_ENTRY]) * rate,
-            "cost": rows[:, b.P_ENTRY_COST] + exit_cost,
-            "entry_cost": rows[:, b.P_ENTRY_COST],
-            "exit": np.full(len(rows), ExitKind.END_OF_DATA.name.lower()),
-            "level": np.full(len(rows), np.nan),
-            "ambiguous": np.zeros(len(rows), dtype=bool),
-            "reason": rows[:, b.P_REASON].astype(np.int64),
-            "entry_bar": rows[:, b.P_OPEN_ROW].astype(np.int64),
-            "exit_bar": np.full(len(rows), last_bar),
-        }
-    )
-
-
-def measures(net_profits: Floats, equity: Floats, day_id: NDArray[np.int64], balance: float) -> Stats:
-    """The measures that every run has, ours or imported; plain JSON values.
+@dataclass(frozen=True)
+class Measured:
+    """What one run came to, without its trades.
 
     Parameters
     ----------
-    net_profits : float64, shape (m,)
-        Profit of each trade after costs, in account currency.
-    equity, day_id : ndarray, shape (n,)
-        Equity and trading day, row by row.
-    balance : float
-        The starting balance.
+    stats : dict
+        `measures` of the run and ``ambiguous_bars``; plain JSON values. Ambiguity is resolved against the trader.
+    daily : float64, shape (d,)
+        Return of each trading day; of the same days for every run over the same rows.
+    days : int64, shape (d,)
+        Those days, as `BrokerDay.day_ids` counts.
     """
-    daily = returns_of(daily_equity(np.concatenate(([balance], equity)), np.concatenate((day_id[:1], day_id)))) if len(equity) else np.empty(0)
-    factor = profit_factor(net_profits)
-    final = float(equity[-1]) if len(equity) else balance
-    return {
-        "total_return": final / balance - 1.0,
-        "net_profit": final - balance,
-        "final_equity": final,
-        "sharpe": sharpe_ratio(daily),
-        "max_drawdown": max_drawdown(np.concatenate(([balance], equity))),
-        "win_rate": win_rate(net_profits),
-        "profit_factor": factor if math.isfinite(factor) else None,
-        "trades": len(net_profits),
-        "average_profit": float(net_profits.mean()) if len(net_profits) else 0.0,
-        "best_trade": float(net_profits.max()) if len(net_profits) else 0.0,
-        "worst_trade": float(net_profits.min()) if len(net_profits) else 0.0,
-        "days": len(daily),
-        "returns_digest": hashlib.sha256(np.ascontiguousarray(daily).tobytes()).hexdigest(),
-    }
+
+    stats: Stats
+    daily: Floats
+    days: NDArray[np.int64]
 
 
-def _refusals(events: Floats) -> dict[str, int]:
-    codes = events[events[:, b.E_KIND] == EventKind.REFUSED][:, b.E_LEVEL]
-    return {Refusal(int(code)).name.lower(): int(count) for code, count in zip(*np.unique(codes, return_counts=True), strict=True)}
+class Runner:
+    """One strategy's bars, market and rules, prepared once, so that many parameters can be run over them.
+
+    Parameters are those of `run_backtest`. A runner may be used by several threads at once; the compiled parts run beside each other.
+
+    Raises
+    ------
+    BadInput
+        If there are fewer than two bars, or neither bars nor reference rates convert the profit.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        bars: pd.DataFrame,
+        *,
+        instrument: Instrument,
+        account: AccountSpec | None = None,
+        costs: Costs | None = None,
+        sizing: Sizing | None = None,
+        limits: Limits | None = None,
+        policy: str = "mt5",
+        probabilities: pd.DataFrame | None = None,
+        conversion: Mapping[str, pd.DataFrame] | None = None,
+        reference: Reference | None = None,
+        day: BrokerDay | None = None,
+    ) -> None:
+        if len(bars) < 2:
+            raise BadInput("bars", f"{len(bars)} bars; a backtest needs at least 2")
+        self.strategy, self.bars, self.instrument, self.policy = strategy, bars, instrument, policy
+        self.account, self.costs, self.sizing, self.limits = account or AccountSpec(), costs or Costs(), sizing, limits
+        self.context = Context(instrument, probabilities)
+        converted = conversion_for(instrument, self.account.currency, bars, conversion, reference)
+        self.conversion = converted.facts
+        self.market = market_of_bars(bars, instrument, self.costs, converted.rate, day)
+
+    @property
+    def days(self) -> NDArray[np.int64]:
+        """The trading days of `Measured.daily` over all bars."""
+        return self.market.day_id[last_of_day(self.market.day_id)]
+
+    def decide(self, params: Mapping[str, Any] | Params | None) -> DecisionArrays:
+        """The strategy's decisions over all bars, checked, as the step reads them."""
+        chosen = self.strategy.parse(params)
+        return decision_arrays(self.strategy.decide(self.bars, self.context, chosen), len(self.bars))
+
+    def run(
+        self,
+        params: Mapping[str, Any] | Params | None = None,
+        *,
+        rows: tuple[int, int] | None = None,
+        decisions: DecisionArrays | None = None,
+        balance: float | None = None,
+    ) -> Result:
+        """One backtest in full.
+
+        Parameters
+        ----------
+        params : mapping or Params, optional
+            Parameters that differ from the strategy's defaults.
+        rows : (int, int), optional
+            First row and end of the part that is traded; decisions are made over all bars, nothing is open before the first row, and what is
+            open at the end is valued there. Bars of the trades count from the first of all bars.
+        decisions : DecisionArrays, optional
+            What `decide` gave for these parameters.
+        balance : float, optional
+            Starting balance, where it is not the account's.
+        """
+        chosen = self.strategy.parse(params)
+        first, end = self._part(rows)
+        account = self._account(balance)
+        steps = [self._step(chosen, first, end, decisions, account, "against")]
+        if steps[0].ambiguous_rows:
+            steps.append(self._step(chosen, first, end, decisions, account, "favour"))
+        bars = self.bars if (first, end) == (0, len(self.bars)) else self.bars.iloc[first:end]
+        curves = [close_of_run(step, bars, self.instrument, self.costs, self.policy, self.strategy.reasons) for step in steps]
+        trades, equity = curves[0]
+        if first:
+            trades = trades.assign(entry_bar=trades["entry_bar"] + first, exit_bar=trades["exit_bar"] + first)
+        stats = measures(trades["net_profit"].to_numpy(), equity, self.market.day_id[first:end], account.balance)
+        stats |= {
+            "ambiguous_bars": steps[0].ambiguous_rows,
+            "profit_against": float(equity[-1] - account.balance),
+            "profit_favour": float(curves[-1][1][-1] - account.balance),
+            "costs": float(trades["cost"].sum()),
+            "exits": {str(name): int(count) for name, count in trades["exit"].value_counts().items()},
+            "refused": refusals(steps[0].events),
+            "ruined": bool(equity[-1] <= 0),
+            "conversion": self.conversion,
+        }
+        return Result(self.strategy.name, chosen.model_dump(mode="json"), trades, pd.Series(equity, index=bars.index, name="equity"), stats)
+
+    def measure(
+        self,
+        params: Mapping[str, Any] | Params | None = None,
+        *,
+        rows: tuple[int, int] | None = None,
+        decisions: DecisionArrays | None = None,
+        balance: float | None = None,
+    ) -> Measured:
+        """The measures of one backtest; parameters as in `run`, the same numbers as its `stats`."""
+        chosen = self.strategy.parse(params)
+        first, end = self._part(rows)
+        account = self._account(balance)
+        step = self._step(chosen, first, end, decisions, account, "against")
+        profits, equity = profits_of_run(step, self.instrument, self.costs, self.policy)
+        day_id = self.market.day_id[first:end]
+        stats = measures(profits, equity, day_id, account.balance) | {"ambiguous_bars": step.ambiguous_rows}
+        return Measured(stats, daily_returns(equity, day_id, account.balance), day_id[last_of_day(day_id)])
+
+    def _part(self, rows: tuple[int, int] | None) -> tuple[int, int]:
+        first, end = rows or (0, len(self.bars))
+        if not 0 <= first < end - 1 < len(self.bars):
+            raise BadInput("rows", f"rows {first} to {end} are not a part of {len(self.bars)} bars with at least 2")
+        return first, end
+
+    def _account(self, balance: float | None) -> AccountSpec:
+        return self.account if balance is None else replace(self.account, balance=balance)
+
+    def _step(self, params: Params, first: int, end: int, decisions: DecisionArrays | None, account: AccountSpec, resolution: str) -> StepResult:
+        manage, manage_params = self.strategy.managing(params)
+        wishes = self.decide(params) if decisions is None else decisions
+        is_whole = (first, end) == (0, len(self.bars))
+        return run_step(
+            self.market if is_whole else MarketArrays(*(_cut(column, first, end) for column in self.market)),
+            wishes if is_whole else DecisionArrays(*(_cut(column, first, end) for column in wishes)),
+            [self.instrument],
+            account,
+            costs=self.costs,
+            sizing=self.sizing,
+            limits=self.limits,
+            policy=self.policy,
+            resolution=resolution,
+            manage=manage,
+            params=manage_params,
+            # backtesting.py asks its strategies from the second bar on.
+            first_bar=1 if self.policy == "reference" else 0,
+        )
+
+
+def _cut(column: NDArray[Any], first: int, end: int) -> NDArray[Any]:
+    """Rows of a column; a constant has one row and stays."""
+    return column[first:end] if len(column) > 1 else column

@@ -1,0 +1,173 @@
+"""What a run of the step came to: its trades, its equity and its measures."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from components.execution import Costs, StepResult
+from components.fx import EventKind, ExitKind, Instrument, Refusal, max_drawdown, profit_factor, returns_of, sharpe_ratio, win_rate
+from components.fx import book as b
+
+Floats = NDArray[np.float64]
+Stats = dict[str, Any]
+
+TRADE_COLUMNS = (
+    "ticket",
+    "side",
+    "lots",
+    "entry_time",
+    "exit_time",
+    "entry_price",
+    "exit_price",
+    "stop",
+    "target",
+    "gross_profit",
+    "cost",
+    "net_profit",
+    "exit",
+    "level",
+    "ambiguous",
+    "reason",
+    "reason_text",
+    "entry_bar",
+    "exit_bar",
+)
+
+
+def close_of_run(
+    step: StepResult, bars: pd.DataFrame, instrument: Instrument, costs: Costs, policy: str, reasons: Mapping[int, str]
+) -> tuple[pd.DataFrame, Floats]:
+    """The trades of a run of one symbol and its equity, shape (n,), with what was open at the end valued as if closed at the last prices."""
+    trades = closed_trades(step.events)
+    left = _open_trades(step, len(bars) - 1, instrument, costs, policy)
+    equity = step.equity.copy()
+    if len(left):
+        equity[-1] -= float((left["cost"] - left["entry_cost"]).sum())
+        trades = pd.concat([trades, left.drop(columns="entry_cost")], ignore_index=True) if len(trades) else left.drop(columns="entry_cost")
+    trades["net_profit"] = trades["gross_profit"] - trades["cost"]
+    trades["reason_text"] = trades["reason"].map(lambda code: reasons.get(int(code), "")).astype(str)
+    times = pd.DatetimeIndex(bars.index)
+    trades["entry_time"] = times[trades["entry_bar"].to_numpy()]
+    trades["exit_time"] = times[trades["exit_bar"].to_numpy()]
+    return trades[list(TRADE_COLUMNS)], equity
+
+
+def profits_of_run(step: StepResult, instrument: Instrument, costs: Costs, policy: str) -> tuple[Floats, Floats]:
+    """Net profit of each trade, shape (m,), and equity, shape (n,), as `close_of_run` gives them."""
+    closed = step.events[step.events[:, b.E_KIND] == EventKind.CLOSED]
+    left = _open_trades(step, 0, instrument, costs, policy)
+    profits = np.concatenate((closed[:, b.E_PROFIT] - closed[:, b.E_COST], (left["gross_profit"] - left["cost"]).to_numpy()))
+    equity = step.equity
+    if len(left):
+        equity = equity.copy()
+        equity[-1] -= float((left["cost"] - left["entry_cost"]).sum())
+    return profits, equity
+
+
+def closed_trades(events: Floats) -> pd.DataFrame:
+    """The closed trades among the events of a step, one row each, in the order of their exits."""
+    closed = events[events[:, b.E_KIND] == EventKind.CLOSED]
+    names = np.array([kind.name.lower() for kind in ExitKind])
+    return pd.DataFrame(
+        {
+            "ticket": closed[:, b.E_TICKET].astype(np.int64),
+            "side": closed[:, b.E_SIDE].astype(np.int64),
+            "lots": closed[:, b.E_LOTS],
+            "entry_price": closed[:, b.E_ENTRY_PRICE],
+            "exit_price": closed[:, b.E_PRICE],
+            "stop": closed[:, b.E_STOP],
+            "target": closed[:, b.E_TARGET],
+            "gross_profit": closed[:, b.E_PROFIT],
+            "cost": closed[:, b.E_COST],
+            "exit": names[closed[:, b.E_EXIT].astype(np.int64)],
+            "level": closed[:, b.E_LEVEL],
+            "ambiguous": closed[:, b.E_AMBIGUOUS] > 0,
+            "reason": closed[:, b.E_REASON].astype(np.int64),
+            "entry_bar": closed[:, b.E_ENTRY_ROW].astype(np.int64),
+            "exit_bar": closed[:, b.E_ROW].astype(np.int64),
+        }
+    )
+
+
+def _open_trades(step: StepResult, last_bar: int, instrument: Instrument, costs: Costs, policy: str) -> pd.DataFrame:
+    """Positions of the first symbol that are open at the end, as trades that end at the last prices."""
+    rows = step.book.positions[0, : step.book.counts[0, 0]]
+    bid, ask, rate = step.book.marks[0]
+    side, lots = rows[:, b.P_SIDE], rows[:, b.P_LOTS]
+    price = np.where((side > 0) | (policy == "reference"), bid, ask)
+    exit_cost = lots * (0.0 if policy == "reference" else costs.commission_per_lot)
+    return pd.DataFrame(
+        {
+            "ticket": rows[:, b.P_TICKET].astype(np.int64),
+            "side": side.astype(np.int64),
+            "lots": lots,
+            "entry_price": rows[:, b.P_ENTRY],
+            "exit_price": price,
+            "stop": rows[:, b.P_STOP],
+            "target": rows[:, b.P_TARGET],
+            "gross_profit": side * np.round(lots * instrument.contract_size, 6) * (price - rows[:, b.P_ENTRY]) * rate,
+            "cost": rows[:, b.P_ENTRY_COST] + exit_cost,
+            "entry_cost": rows[:, b.P_ENTRY_COST],
+            "exit": np.full(len(rows), ExitKind.END_OF_DATA.name.lower()),
+            "level": np.full(len(rows), np.nan),
+            "ambiguous": np.zeros(len(rows), dtype=bool),
+            "reason": rows[:, b.P_REASON].astype(np.int64),
+            "entry_bar": rows[:, b.P_OPEN_ROW].astype(np.int64),
+            "exit_bar": np.full(len(rows), last_bar),
+        }
+    )
+
+
+def measures(net_profits: Floats, equity: Floats, day_id: NDArray[np.int64], balance: float) -> Stats:
+    """The measures that every run has, ours or imported; plain JSON values.
+
+    Parameters
+    ----------
+    net_profits : float64, shape (m,)
+        Profit of each trade after costs, in account currency.
+    equity, day_id : ndarray, shape (n,)
+        Equity and trading day, row by row.
+    balance : float
+        The starting balance.
+    """
+    daily = daily_returns(equity, day_id, balance)
+    factor = profit_factor(net_profits)
+    final = float(equity[-1]) if len(equity) else balance
+    return {
+        "total_return": final / balance - 1.0,
+        "net_profit": final - balance,
+        "final_equity": final,
+        "sharpe": sharpe_ratio(daily),
+        "max_drawdown": max_drawdown(np.concatenate(([balance], equity))),
+        "win_rate": win_rate(net_profits),
+        "profit_factor": factor if math.isfinite(factor) else None,
+        "trades": len(net_profits),
+        "average_profit": float(net_profits.mean()) if len(net_profits) else 0.0,
+        "best_trade": float(net_profits.max()) if len(net_profits) else 0.0,
+        "worst_trade": float(net_profits.min()) if len(net_profits) else 0.0,
+        "days": len(daily),
+        "returns_digest": hashlib.sha256(np.ascontiguousarray(daily).tobytes()).hexdigest(),
+    }
+
+
+def last_of_day(day_id: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Rows at which a trading day ends, shape (d,)."""
+    return np.flatnonzero(np.append(np.diff(day_id) != 0, True)) if len(day_id) else np.empty(0, dtype=np.intp)
+
+
+def daily_returns(equity: Floats, day_id: NDArray[np.int64], balance: float) -> Floats:
+    """Return of each trading day, shape (d,), the first one from the starting balance."""
+    return returns_of(np.concatenate(([balance], equity[last_of_day(day_id)])))
+
+
+def refusals(events: Floats) -> dict[str, int]:
+    """How many requests were refused, by reason."""
+    codes = events[events[:, b.E_KIND] == EventKind.REFUSED][:, b.E_LEVEL]
+    return {Refusal(int(code)).name.lower(): int(count) for code, count in zip(*np.unique(codes, return_counts=True), strict=True)}
