@@ -7,9 +7,11 @@ import ast as _ast
 import hashlib as _hashlib
 import os as _os
 import shutil as _shutil
+import sys as _sys
 from collections.abc import Callable as _Callable
 from importlib import import_module as _import_module
 from pathlib import Path as _Path
+from types import ModuleType as _ModuleType
 from typing import Any as _Any
 
 
@@ -29,12 +31,21 @@ def lazy_front(room: str, file: str) -> tuple[_Callable[[str], _Any], list[str]]
     blocks = [node for node in _ast.parse(_Path(file).read_text(encoding="utf-8")).body if isinstance(node, _ast.If)]
     imports = [node for block in blocks for node in block.body if isinstance(node, _ast.ImportFrom) and node.module]
     home = {name.name: str(node.module) for node in imports for name in node.names}
-    package = _import_module(room).__dict__
+    package = _sys.modules[room]
+
+    class Front(_ModuleType):
+        def __setattr__(self, name: str, value: _Any) -> None:
+            # Importing a submodule sets it here; where a public name is spelled the same, the public name is what is meant.
+            if not (name in home and isinstance(value, _ModuleType)):
+                super().__setattr__(name, value)
+
+    package.__class__ = Front
 
     def find(name: str) -> _Any:
         if name not in home:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        package[name] = value = getattr(_import_module(home[name]), name)
+        value = getattr(_import_module(home[name]), name)
+        setattr(package, name, value)
         return value
 
     return find, sorted(home)

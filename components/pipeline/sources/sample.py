@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 
 import pandas as pd
 
@@ -47,13 +49,16 @@ def sample_bars() -> pd.DataFrame:
     Raises
     ------
     Unavailable
-        If the package cannot be imported.
+        If the package is not installed.
     """
-    # Read from the installed package at run time: it is AGPL, and no copy of it is kept in this repository. Its times carry no zone; they
-    # are UTC, which the weekly opens show: 21:00 while New York has summer time, 22:00 from 2017-11-05 on (17:00 New York).
+    # Read from the installed package at run time: it is AGPL, and no copy of it is kept in this repository. The package itself is not
+    # imported, as it brings its plotting along. Its times carry no zone; they are UTC, which the weekly opens show: 21:00 while New York
+    # has summer time, 22:00 from 2017-11-05 on (17:00 New York).
+    found = find_spec("backtesting")
     try:
-        from backtesting.test import EURUSD
-    except ImportError as error:
+        if found is None or found.origin is None:
+            raise FileNotFoundError("no module named backtesting")
+        bars = pd.read_csv(Path(found.origin).parent / "test" / "EURUSD.csv", index_col=0, parse_dates=True)
+    except FileNotFoundError as error:
         raise Unavailable(f"the sample bars need the package backtesting: {error}") from error
-    bars: pd.DataFrame = EURUSD
     return bars.rename(columns=str.lower).tz_localize("UTC")
