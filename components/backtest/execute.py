@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.backtest.run import Result, Runner
+from components.backtest.run import FinerBars, Result, Runner
 from components.backtest.store import BacktestStore, StoredRun
 from components.base import get_log, now_ms
 from components.execution import Costs
-from components.fx import AccountSpec, BadInput, Instrument, bad_input_of, instrument
+from components.fx import AccountSpec, BadInput, Instrument, Timeframe, bad_input_of, instrument
 from components.jobs import JobCancelled
 from components.ledger import TrialLedger, code_version
 from components.risk import Limits, Sizing
@@ -40,12 +40,18 @@ class BacktestSpec(BaseModel):
     strategy: str = Field(min_length=1, max_length=100, description="name of a catalogued strategy")
     bar_set_id: str = Field(min_length=1, max_length=200, description="bars to run on")
     params: dict[str, Any] = Field(default_factory=dict, description="parameters that differ from the strategy's defaults")
-    policy: Literal["mt5", "reference"] = Field("mt5", description="fill policy; reference is backtesting.py's and knows no costs")
+    policy: Literal["mt5", "reference"] = Field("mt5", description="fill policy; reference is backtesting.py's and knows no costs but the commission")
     account: AccountSpec = AccountSpec()
     costs: Costs = Costs()
     sizing: Sizing = Sizing()
     limits: Limits = Limits()
     model_id: str | None = Field(None, max_length=200, description="model of a strategy that trades one: id or name:version")
+    finer_bar_set_id: str | None = Field(
+        None, max_length=200, description="bars of a shorter timeframe that decide bars in which two outcomes are possible"
+    )
+    slippage_from: Literal["costs", "fills_median", "fills_p90"] = Field(
+        "costs", description="costs: as stated there; fills: measured on the account's own stop fills, refused where there are fewer than 30"
+    )
     conversion_bar_set_ids: tuple[str, ...] = Field((), max_length=8, description="bars that convert profit into the account's currency")
     name: str = Field("", max_length=200, description="the run's name; made from strategy, symbol and timeframe where empty")
 
@@ -128,6 +134,9 @@ class Inputs:
         Bars of other pairs by symbol.
     dataset_id : str or None
         What the model was trained on.
+    costs : Costs, optional
+        Those of the spec where there are none here, with the slippage of own fills where that is asked for.
+    finer : FinerBars, optional
     """
 
     spec: BacktestSpec
@@ -138,10 +147,12 @@ class Inputs:
     instrument: Instrument
     conversion: dict[str, pd.DataFrame]
     dataset_id: str | None
+    costs: Costs | None = None
+    finer: FinerBars | None = None
 
 
-def load_inputs(home: Path, spec: BacktestSpec | Mapping[str, Any], progress: Progress | None = None) -> Inputs:
-    """Find all that a spec names.
+def load_inputs(home: Path, spec: BacktestSpec | Mapping[str, Any], progress: Progress | None = None, *, model_comes_later: bool = False) -> Inputs:
+    """Find all that a spec names; where its model comes later, none need be named.
 
     Raises
     ------
@@ -152,11 +163,38 @@ def load_inputs(home: Path, spec: BacktestSpec | Mapping[str, Any], progress: Pr
     (progress or _silent)(0.0, f"loading bars for {asked.strategy}")
     chosen = strategy(asked.strategy)
     params = chosen.parse(asked.params)
-    if chosen.needs_model and asked.model_id is None:
+    if chosen.needs_model and asked.model_id is None and not model_comes_later:
         raise BadInput("model_id", f"strategy {chosen.name!r} trades a model's probabilities; name a model")
     bar_set, bars, conversion = _load_bars(Path(home), asked)
     dataset_id = None if asked.model_id is None else _dataset_of(Path(home), asked.model_id, bar_set)
-    return Inputs(asked, chosen, params, bar_set, bars, instrument(bar_set.symbol), conversion, dataset_id)
+    traded = instrument(bar_set.symbol)
+    costs, finer = _measured_costs(Path(home), asked, traded), _finer_bars(Path(home), asked, bar_set)
+    return Inputs(asked, chosen, params, bar_set, bars, traded, conversion, dataset_id, costs, finer)
+
+
+def _measured_costs(home: Path, spec: BacktestSpec, traded: Instrument) -> Costs:
+    """The costs of a spec; with the slippage of the account's own fills where that is asked for, refused where there are too few."""
+    if spec.slippage_from == "costs":
+        return spec.costs
+    from components.backtest.slippage import slippage_from_fills
+
+    return slippage_from_fills(home, traded).costs(spec.costs, at="median" if spec.slippage_from == "fills_median" else "p90")
+
+
+def _finer_bars(home: Path, spec: BacktestSpec, bar_set: BarSet) -> FinerBars | None:
+    if spec.finer_bar_set_id is None:
+        return None
+    from components.pipeline import PipelineStore, refuse_quarantined_origins
+
+    store = PipelineStore.open(home)
+    try:
+        finer = store.bar_set(spec.finer_bar_set_id)
+        if finer.symbol != bar_set.symbol:
+            raise BadInput("finer_bar_set_id", f"{finer.id} is of {finer.symbol}, the run of {bar_set.symbol}; name bars of the same symbol")
+        refuse_quarantined_origins(store, [finer])
+        return FinerBars(store.load_bars(finer.id), Timeframe.named(finer.timeframe), Timeframe.named(bar_set.timeframe))
+    finally:
+        store.close()
 
 
 def runner_for(home: Path, inputs: Inputs, progress: Progress | None = None) -> Runner:
@@ -173,13 +211,14 @@ def runner_for(home: Path, inputs: Inputs, progress: Progress | None = None) -> 
         inputs.bars,
         instrument=inputs.instrument,
         account=spec.account,
-        costs=spec.costs,
+        costs=inputs.costs or spec.costs,
         sizing=spec.sizing,
         limits=spec.limits,
         policy=spec.policy,
         probabilities=answers,
         conversion=inputs.conversion,
         reference=lambda: _reference_rates(Path(home)),
+        finer=inputs.finer,
     )
 
 
@@ -208,7 +247,7 @@ def _execute(home: Path, spec: BacktestSpec, prepared: Inputs, run_id: str, repo
         model_id=spec.model_id,
         policy=spec.policy,
         currency=spec.account.currency,
-        spec=spec.model_dump(mode="json"),
+        spec={**spec.model_dump(mode="json"), "costs": (prepared.costs or spec.costs).model_dump(mode="json")},
         stats=result.stats,
         total_return=result.stats["total_return"],
         sharpe=result.stats["sharpe"],

@@ -108,6 +108,7 @@ def import_backtest(home: Path, document: Mapping[str, Any]) -> StoredRun:
     stats = measures(trades["net_profit"].to_numpy(), equity.to_numpy(), day_id, asked.balance)
     stats |= {
         "costs": float(trades["cost"].sum()),
+        "swap": float(trades["swap"].sum()),
         "exits": {str(name): int(count) for name, count in trades["exit"].value_counts().items()},
         "ruined": bool(len(equity) and equity.min() <= 0),
     }
@@ -172,7 +173,8 @@ def _frame(asked: ImportedBacktest) -> pd.DataFrame:
     """The trades in the columns of our own runs, in the order of their exits; bars are unknown (−1)."""
     trades = sorted(asked.trades, key=lambda trade: trade.exit_time)
     profit = np.array([trade.profit for trade in trades], dtype=np.float64)
-    cost = -np.array([trade.commission + trade.swap for trade in trades], dtype=np.float64)
+    cost = -np.array([trade.commission for trade in trades], dtype=np.float64)
+    swap = np.array([trade.swap for trade in trades], dtype=np.float64)
     unknown = np.full(len(trades), -1, dtype=np.int64)
     frame = pd.DataFrame(
         {
@@ -187,7 +189,8 @@ def _frame(asked: ImportedBacktest) -> pd.DataFrame:
             "target": np.array([np.nan if trade.target is None else trade.target for trade in trades], dtype=np.float64),
             "gross_profit": profit,
             "cost": cost,
-            "net_profit": profit - cost,
+            "swap": swap,
+            "net_profit": profit - cost + swap,
             "exit": pd.Series([trade.exit or "unknown" for trade in trades], dtype="str"),
             "level": np.full(len(trades), np.nan),
             "ambiguous": np.zeros(len(trades), dtype=bool),

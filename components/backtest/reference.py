@@ -54,6 +54,7 @@ def run_reference(
     limits: Limits | None = None,
     manage: Any = None,
     params: NDArray[np.float64] | None = None,
+    commission_per_lot: float = 0.0,
 ) -> ReferenceRun:
     """Run decisions through backtesting.py.
 
@@ -71,6 +72,8 @@ def run_reference(
         Made with ``numba.cfunc(MANAGE_SIGNATURE)``.
     params : float64, shape (p,), optional
         Parameters of `manage`.
+    commission_per_lot : float
+        Charged at entry and again at exit, in account currency; a trade's profit is then after both, an open one's before them.
 
     Raises
     ------
@@ -93,7 +96,15 @@ def run_reference(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run = Backtest(frame, followed, cash=spec.balance, margin=1 / spec.leverage, hedging=spec.margin_mode == "hedging", finalize_trades=False)
+        run = Backtest(
+            frame,
+            followed,
+            cash=spec.balance,
+            margin=1 / spec.leverage,
+            hedging=spec.margin_mode == "hedging",
+            commission=lambda size, price: abs(size) / instrument.contract_size * commission_per_lot,
+            finalize_trades=False,
+        )
         stats = run.run()
     broker, refused = stats["_strategy"]._broker, stats["_strategy"].refused
     rows = [(t.entry_bar, t.exit_bar, t.entry_price, t.exit_price, t.size, t.pl, False) for t in broker.closed_trades]

@@ -12,12 +12,29 @@ from numpy.typing import NDArray
 
 from components.backtest.rates import Reference, conversion_for
 from components.backtest.trades import Stats, close_of_run, daily_returns, last_of_day, measures, profits_of_run, refusals
-from components.execution import Costs, DecisionArrays, MarketArrays, StepResult, decision_arrays, market_of_bars, run_step
-from components.fx import AccountSpec, BadInput, BrokerDay, Instrument
+from components.execution import Costs, DecisionArrays, Finer, MarketArrays, StepResult, decision_arrays, finer_rows, market_of_bars, run_step
+from components.fx import AccountSpec, BadInput, BrokerDay, Instrument, Timeframe
 from components.risk import Limits, Sizing
 from components.strategy import Context, Params, Strategy
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FinerBars:
+    """Bars of a shorter timeframe that decide what a run's own bars leave open.
+
+    Parameters
+    ----------
+    bars : DataFrame, shape (m, ≥ 4)
+        Of the same symbol.
+    timeframe, above : Timeframe
+        Theirs, and that of the run's bars.
+    """
+
+    bars: pd.DataFrame
+    timeframe: Timeframe
+    above: Timeframe
 
 
 @dataclass(frozen=True)
@@ -29,9 +46,9 @@ class Result:
     strategy : str
     params : dict
         All parameters, defaults filled in.
-    trades : DataFrame, shape (m, 19)
+    trades : DataFrame, shape (m, 20)
         In the order of their exits. Times are UTC and name the bar in which the fill happened by its open; prices are those of the fills;
-        `gross_profit`, `cost` (commission of entry and exit) and `net_profit` are in account currency; `exit` is an `ExitKind` in lower case.
+        `gross_profit`, `cost` (commission of entry and exit), `swap` and `net_profit` (the sum of it) are in account currency; `exit` is an `ExitKind` in lower case.
         Positions that were open at the end are valued at the last prices and marked ``end_of_data``.
     equity : Series, shape (n,)
         Account equity at the close of each bar, in account currency; the index holds the bars' open times.
@@ -61,6 +78,7 @@ def run_backtest(
     conversion: Mapping[str, pd.DataFrame] | None = None,
     reference: Reference | None = None,
     day: BrokerDay | None = None,
+    finer: FinerBars | None = None,
 ) -> Result:
     """Run one strategy over one symbol's bars.
 
@@ -73,7 +91,7 @@ def run_backtest(
         A validated bars frame.
     instrument : Instrument
     account, costs, sizing, limits : optional
-        Defaults are those of their classes. Under ``reference`` there are no costs: backtesting.py's rules know one price.
+        Defaults are those of their classes. Under ``reference`` the commission per lot is the only cost: backtesting.py's rules know one price.
     policy : {'mt5', 'reference'}
     probabilities : DataFrame, optional
         For strategies that trade a model: ``p_down p_flat p_up`` on the index of the bars.
@@ -82,14 +100,16 @@ def run_backtest(
     reference : callable, optional
         Gives the ECB's reference rates, taken where no such bars lead to the account's currency.
     day : BrokerDay, optional
-        The trading day by which daily returns are counted; the FX day by default.
+        The trading day by which daily returns are counted and swap is charged; the FX day by default.
+    finer : FinerBars, optional
+        Bars of a shorter timeframe, by which bars are decided in which two outcomes are possible. Only `mt5` has such bars.
 
     Returns
     -------
     Result
         With ``total_return``, ``net_profit``, ``sharpe`` (of daily returns, annualised), ``max_drawdown``, ``win_rate``,
-        ``profit_factor`` (None without a loss), ``trades``, ``ambiguous_bars``, ``profit_against`` and ``profit_favour`` (net profit with
-        ambiguity resolved against and for the trader), ``costs``, ``exits`` and ``refused`` (counts by kind), ``ruined`` (equity reached
+        ``profit_factor`` (None without a loss), ``trades``, ``ambiguous_bars``, ``ambiguous_left`` (those that finer bars did not decide), ``finer``, ``profit_against`` and ``profit_favour`` (net profit with
+        ambiguity resolved against and for the trader), ``costs`` (commission) and ``swap`` (account currency), ``exits`` and ``refused`` (counts by kind), ``ruined`` (equity reached
         zero), ``conversion`` (where the rates into the account's currency are from, and how old reference rates were at most) and
         ``returns_digest``.
 
@@ -111,6 +131,7 @@ def run_backtest(
         conversion=conversion,
         reference=reference,
         day=day,
+        finer=finer,
     )
     return runner.run(params)
 
@@ -160,6 +181,7 @@ class Runner:
         conversion: Mapping[str, pd.DataFrame] | None = None,
         reference: Reference | None = None,
         day: BrokerDay | None = None,
+        finer: FinerBars | None = None,
     ) -> None:
         if len(bars) < 2:
             raise BadInput("bars", f"{len(bars)} bars; a backtest needs at least 2")
@@ -169,6 +191,9 @@ class Runner:
         converted = conversion_for(instrument, self.account.currency, bars, conversion, reference)
         self.conversion = converted.facts
         self.market = market_of_bars(bars, instrument, self.costs, converted.rate, day)
+        self.finer: Finer | None = None
+        if finer is not None and policy == "mt5":
+            self.finer = finer_rows(self.market, bars, finer.above, finer.bars, finer.timeframe, instrument, day)
 
     @property
     def days(self) -> NDArray[np.int64]:
@@ -205,22 +230,27 @@ class Runner:
         chosen = self.strategy.parse(params)
         first, end = self._part(rows)
         account = self._account(balance)
-        steps = [self._step(chosen, first, end, decisions, account, "against")]
-        if steps[0].ambiguous_rows:
-            steps.append(self._step(chosen, first, end, decisions, account, "favour"))
+        wishes = self.decide(chosen) if decisions is None else decisions
+        step = self._step(chosen, first, end, wishes, account, "against")
         bars = self.bars if (first, end) == (0, len(self.bars)) else self.bars.iloc[first:end]
-        curves = [close_of_run(step, bars, self.instrument, self.costs, self.policy, self.strategy.reasons) for step in steps]
-        trades, equity = curves[0]
+        trades, equity = close_of_run(step, bars, self.instrument, self.costs, self.policy, self.strategy.reasons)
+        favour = equity
+        if step.ambiguous_left:
+            other = self._step(chosen, first, end, wishes, account, "favour")
+            _, favour = profits_of_run(other, self.instrument, self.costs, self.policy)
         if first:
             trades = trades.assign(entry_bar=trades["entry_bar"] + first, exit_bar=trades["exit_bar"] + first)
         stats = measures(trades["net_profit"].to_numpy(), equity, self.market.day_id[first:end], account.balance)
         stats |= {
-            "ambiguous_bars": steps[0].ambiguous_rows,
+            "ambiguous_bars": step.ambiguous_rows,
+            "ambiguous_left": step.ambiguous_left,
+            "finer": None if self.finer is None else self.finer.facts,
             "profit_against": float(equity[-1] - account.balance),
-            "profit_favour": float(curves[-1][1][-1] - account.balance),
+            "profit_favour": float(favour[-1] - account.balance),
             "costs": float(trades["cost"].sum()),
+            "swap": float(trades["swap"].sum()),
             "exits": {str(name): int(count) for name, count in trades["exit"].value_counts().items()},
-            "refused": refusals(steps[0].events),
+            "refused": refusals(step.events),
             "ruined": bool(equity[-1] <= 0),
             "conversion": self.conversion,
         }
@@ -238,7 +268,8 @@ class Runner:
         chosen = self.strategy.parse(params)
         first, end = self._part(rows)
         account = self._account(balance)
-        step = self._step(chosen, first, end, decisions, account, "against")
+        wishes = self.decide(chosen) if decisions is None else decisions
+        step = self._step(chosen, first, end, wishes, account, "against")
         profits, equity = profits_of_run(step, self.instrument, self.costs, self.policy)
         day_id = self.market.day_id[first:end]
         stats = measures(profits, equity, day_id, account.balance) | {"ambiguous_bars": step.ambiguous_rows}
@@ -271,6 +302,7 @@ class Runner:
             params=manage_params,
             # backtesting.py asks its strategies from the second bar on.
             first_bar=1 if self.policy == "reference" else 0,
+            finer=None if self.finer is None else self.finer.rows.part(first, end),
         )
 
 

@@ -30,6 +30,7 @@ TRADE_COLUMNS = (
     "target",
     "gross_profit",
     "cost",
+    "swap",
     "net_profit",
     "exit",
     "level",
@@ -45,84 +46,97 @@ def close_of_run(
     step: StepResult, bars: pd.DataFrame, instrument: Instrument, costs: Costs, policy: str, reasons: Mapping[int, str]
 ) -> tuple[pd.DataFrame, Floats]:
     """The trades of a run of one symbol and its equity, shape (n,), with what was open at the end valued as if closed at the last prices."""
-    trades = closed_trades(step.events)
-    left = _open_trades(step, len(bars) - 1, instrument, costs, policy)
-    equity = step.equity.copy()
-    if len(left):
-        equity[-1] -= float((left["cost"] - left["entry_cost"]).sum())
-        trades = pd.concat([trades, left.drop(columns="entry_cost")], ignore_index=True) if len(trades) else left.drop(columns="entry_cost")
-    trades["net_profit"] = trades["gross_profit"] - trades["cost"]
-    trades["reason_text"] = trades["reason"].map(lambda code: reasons.get(int(code), "")).astype(str)
+    closed, left = _closed(step.events), _left_open(step, len(bars) - 1, instrument, costs, policy)
+    columns = {name: np.concatenate((closed[name], left[name])) for name in closed} if len(left["ticket"]) else closed
     times = pd.DatetimeIndex(bars.index)
-    trades["entry_time"] = times[trades["entry_bar"].to_numpy()]
-    trades["exit_time"] = times[trades["exit_bar"].to_numpy()]
-    return trades[list(TRADE_COLUMNS)], equity
+    columns |= {
+        "net_profit": columns["gross_profit"] - columns["cost"] + columns["swap"],
+        "exit": _named(columns["exit"], {int(kind): kind.name.lower() for kind in ExitKind}),
+        "reason_text": _named(columns["reason"], reasons),
+        "entry_time": times[columns["entry_bar"]],
+        "exit_time": times[columns["exit_bar"]],
+    }
+    return pd.DataFrame({name: columns[name] for name in TRADE_COLUMNS}), _closing_equity(step, left)
 
 
 def profits_of_run(step: StepResult, instrument: Instrument, costs: Costs, policy: str) -> tuple[Floats, Floats]:
     """Net profit of each trade, shape (m,), and equity, shape (n,), as `close_of_run` gives them."""
-    closed = step.events[step.events[:, b.E_KIND] == EventKind.CLOSED]
-    left = _open_trades(step, 0, instrument, costs, policy)
-    profits = np.concatenate((closed[:, b.E_PROFIT] - closed[:, b.E_COST], (left["gross_profit"] - left["cost"]).to_numpy()))
-    equity = step.equity
-    if len(left):
-        equity = equity.copy()
-        equity[-1] -= float((left["cost"] - left["entry_cost"]).sum())
-    return profits, equity
+    left = _left_open(step, 0, instrument, costs, policy)
+    closed = np.flatnonzero(step.events[:, b.E_KIND] == EventKind.CLOSED)
+    gross, cost, swap = (step.events[closed, field] for field in (b.E_PROFIT, b.E_COST, b.E_SWAP))
+    return np.concatenate((gross - cost + swap, left["gross_profit"] - left["cost"] + left["swap"])), _closing_equity(step, left)
 
 
 def closed_trades(events: Floats) -> pd.DataFrame:
     """The closed trades among the events of a step, one row each, in the order of their exits."""
-    closed = events[events[:, b.E_KIND] == EventKind.CLOSED]
-    names = np.array([kind.name.lower() for kind in ExitKind])
-    return pd.DataFrame(
-        {
-            "ticket": closed[:, b.E_TICKET].astype(np.int64),
-            "side": closed[:, b.E_SIDE].astype(np.int64),
-            "lots": closed[:, b.E_LOTS],
-            "entry_price": closed[:, b.E_ENTRY_PRICE],
-            "exit_price": closed[:, b.E_PRICE],
-            "stop": closed[:, b.E_STOP],
-            "target": closed[:, b.E_TARGET],
-            "gross_profit": closed[:, b.E_PROFIT],
-            "cost": closed[:, b.E_COST],
-            "exit": names[closed[:, b.E_EXIT].astype(np.int64)],
-            "level": closed[:, b.E_LEVEL],
-            "ambiguous": closed[:, b.E_AMBIGUOUS] > 0,
-            "reason": closed[:, b.E_REASON].astype(np.int64),
-            "entry_bar": closed[:, b.E_ENTRY_ROW].astype(np.int64),
-            "exit_bar": closed[:, b.E_ROW].astype(np.int64),
-        }
-    )
+    columns = _closed(events)
+    columns["exit"] = _named(columns["exit"], {int(kind): kind.name.lower() for kind in ExitKind})
+    return pd.DataFrame(columns)
 
 
-def _open_trades(step: StepResult, last_bar: int, instrument: Instrument, costs: Costs, policy: str) -> pd.DataFrame:
-    """Positions of the first symbol that are open at the end, as trades that end at the last prices."""
+def _closed(events: Floats) -> dict[str, Any]:
+    closed = events[events[:, b.E_KIND] == EventKind.CLOSED].T.copy()
+    return {
+        "ticket": closed[b.E_TICKET].astype(np.int64),
+        "side": closed[b.E_SIDE].astype(np.int64),
+        "lots": closed[b.E_LOTS],
+        "entry_price": closed[b.E_ENTRY_PRICE],
+        "exit_price": closed[b.E_PRICE],
+        "stop": closed[b.E_STOP],
+        "target": closed[b.E_TARGET],
+        "gross_profit": closed[b.E_PROFIT],
+        "cost": closed[b.E_COST],
+        "swap": closed[b.E_SWAP],
+        "exit": closed[b.E_EXIT].astype(np.int64),
+        "level": closed[b.E_LEVEL],
+        "ambiguous": closed[b.E_AMBIGUOUS] > 0,
+        "reason": closed[b.E_REASON].astype(np.int64),
+        "entry_bar": closed[b.E_ENTRY_ROW].astype(np.int64),
+        "exit_bar": closed[b.E_ROW].astype(np.int64),
+    }
+
+
+def _left_open(step: StepResult, last_bar: int, instrument: Instrument, costs: Costs, policy: str) -> dict[str, Any]:
+    """Positions of the first symbol that are open at the end, as trades that end at the last prices; and the cost of ending them."""
     rows = step.book.positions[0, : step.book.counts[0, 0]]
     bid, ask, rate = step.book.marks[0]
     side, lots = rows[:, b.P_SIDE], rows[:, b.P_LOTS]
     price = np.where((side > 0) | (policy == "reference"), bid, ask)
-    exit_cost = lots * (0.0 if policy == "reference" else costs.commission_per_lot)
-    return pd.DataFrame(
-        {
-            "ticket": rows[:, b.P_TICKET].astype(np.int64),
-            "side": side.astype(np.int64),
-            "lots": lots,
-            "entry_price": rows[:, b.P_ENTRY],
-            "exit_price": price,
-            "stop": rows[:, b.P_STOP],
-            "target": rows[:, b.P_TARGET],
-            "gross_profit": side * np.round(lots * instrument.contract_size, 6) * (price - rows[:, b.P_ENTRY]) * rate,
-            "cost": rows[:, b.P_ENTRY_COST] + exit_cost,
-            "entry_cost": rows[:, b.P_ENTRY_COST],
-            "exit": np.full(len(rows), ExitKind.END_OF_DATA.name.lower()),
-            "level": np.full(len(rows), np.nan),
-            "ambiguous": np.zeros(len(rows), dtype=bool),
-            "reason": rows[:, b.P_REASON].astype(np.int64),
-            "entry_bar": rows[:, b.P_OPEN_ROW].astype(np.int64),
-            "exit_bar": np.full(len(rows), last_bar),
-        }
-    )
+    exit_cost = lots * costs.commission_per_lot
+    return {
+        "ticket": rows[:, b.P_TICKET].astype(np.int64),
+        "side": side.astype(np.int64),
+        "lots": lots,
+        "entry_price": rows[:, b.P_ENTRY],
+        "exit_price": price,
+        "stop": rows[:, b.P_STOP],
+        "target": rows[:, b.P_TARGET],
+        "gross_profit": side * np.round(lots * instrument.contract_size, 6) * (price - rows[:, b.P_ENTRY]) * rate,
+        "cost": rows[:, b.P_ENTRY_COST] + exit_cost,
+        "swap": rows[:, b.P_SWAP],
+        "exit": np.full(len(rows), int(ExitKind.END_OF_DATA)),
+        "level": np.full(len(rows), np.nan),
+        "ambiguous": np.zeros(len(rows), dtype=bool),
+        "reason": rows[:, b.P_REASON].astype(np.int64),
+        "entry_bar": rows[:, b.P_OPEN_ROW].astype(np.int64),
+        "exit_bar": np.full(len(rows), last_bar),
+        "exit_cost": exit_cost,
+    }
+
+
+def _closing_equity(step: StepResult, left: Mapping[str, Any]) -> Floats:
+    """The equity of a run, with the cost of ending what was left open taken from its last row."""
+    if not len(left["exit_cost"]):
+        return step.equity
+    equity = step.equity.copy()
+    equity[-1] -= float(left["exit_cost"].sum())
+    return equity
+
+
+def _named(codes: NDArray[np.int64], names: Mapping[int, str]) -> Any:
+    """Codes, shape (m,), as the words for them; a code without one is empty."""
+    known, place = np.unique(codes, return_inverse=True)
+    return pd.array([names.get(int(code), "") for code in known], dtype="str").take(place) if len(known) else pd.array([], dtype="str")
 
 
 def measures(net_profits: Floats, equity: Floats, day_id: NDArray[np.int64], balance: float) -> Stats:
@@ -145,7 +159,7 @@ def measures(net_profits: Floats, equity: Floats, day_id: NDArray[np.int64], bal
         "net_profit": final - balance,
         "final_equity": final,
         "sharpe": sharpe_ratio(daily),
-        "max_drawdown": max_drawdown(np.concatenate(([balance], equity))),
+        "max_drawdown": max_drawdown(equity, balance),
         "win_rate": win_rate(net_profits),
         "profit_factor": factor if math.isfinite(factor) else None,
         "trades": len(net_profits),
@@ -169,5 +183,5 @@ def daily_returns(equity: Floats, day_id: NDArray[np.int64], balance: float) -> 
 
 def refusals(events: Floats) -> dict[str, int]:
     """How many requests were refused, by reason."""
-    codes = events[events[:, b.E_KIND] == EventKind.REFUSED][:, b.E_LEVEL]
+    codes = events[np.flatnonzero(events[:, b.E_KIND] == EventKind.REFUSED), b.E_LEVEL]
     return {Refusal(int(code)).name.lower(): int(count) for code, count in zip(*np.unique(codes, return_counts=True), strict=True)}

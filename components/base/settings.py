@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     dashboard_port: int = Field(8504, ge=1, le=65535, description="port of the dashboard")
     desk_port: int = Field(5001, ge=1, le=65535, description="loopback port on which the desk is told of new ticks")
     database_url: str | None = Field(None, description="reserved: a server database instead of SQLite files; refused until that path exists")
+    dask: str | None = Field(None, description="address of a Dask scheduler that does the points of sweeps, such as tcp://host:8786")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is logged")
 
     @property

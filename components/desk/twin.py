@@ -213,7 +213,7 @@ def _twin_rows(run: _Run) -> tuple[list[Row], list[Row]]:
                     e[b.E_PRICE],
                     _exit_name(e[b.E_EXIT]),
                     e[b.E_PROFIT],
-                    e[b.E_COST],
+                    e[b.E_COST] - e[b.E_SWAP],
                 )
             )
     return signals, fills

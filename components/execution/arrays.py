@@ -7,14 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from components.fx import AccountSpec, BadInput, BrokerDay, Instrument, Refused
+from components.execution.costs import Costs
+from components.fx import SWAP_TRIPLE_DAYS, AccountSpec, BadInput, BrokerDay, Instrument, Refused
 from components.fx import book as b
 from components.strategy import Decisions
 
 Floats = NDArray[np.float64]
 POLICIES = {"mt5": 0, "reference": 1}
+# Different `manage` functions that the symbols of one account can have: the compiled loop holds them in a tuple of this length.
+MANAGERS = 4
+NO_SLIP = np.empty((0, 0))
 
 
 class MarketArrays(NamedTuple):
@@ -28,8 +31,10 @@ class MarketArrays(NamedTuple):
         Account units per unit of the symbol's profit currency, known at that row.
     day_id : int64, shape (n,) or (1,)
         Trading day of each row, as `BrokerDay.day_ids` counts.
-    decision_row : int64, shape (n,) or (0,)
-        Row of the decisions that become known at the end of this row, −1 for none; empty means "row for row".
+    decision_row : int64, shape (n, s), (n,) for all symbols, or (0, 1)
+        Row of each symbol's decisions that become known at the end of this row, −1 for none; empty means "row for row".
+    slip : float64, shape (n, s) or (1, s)
+        Slippage of market and stop fills in each row, in price units, known when the row opens; empty where it is the costs' fixed one.
     """
 
     open: Floats
@@ -40,6 +45,24 @@ class MarketArrays(NamedTuple):
     rate: Floats
     day_id: NDArray[np.int64]
     decision_row: NDArray[np.int64]
+    slip: Floats = NO_SLIP
+
+
+class FinerRows(NamedTuple):
+    """Rows of a shorter timeframe below those of a market, which decide its ambiguous rows.
+
+    first : int64, shape (n + 1,) or (0,)
+        The finer rows of row t are `first[t]` to `first[t + 1]` (excluded); none where both are equal. Empty: there are no finer rows at all.
+    market : MarketArrays
+        The finer rows of all rows, one after another; `slip` and `rate` are those of the row they belong to.
+    """
+
+    first: NDArray[np.int64]
+    market: MarketArrays
+
+    def part(self, first: int, end: int) -> FinerRows:
+        """The finer rows of rows `first` to `end` (excluded) of the run."""
+        return FinerRows(self.first[first : end + 1], self.market)
 
 
 class DecisionArrays(NamedTuple):
@@ -68,32 +91,6 @@ class DecisionArrays(NamedTuple):
     reason: NDArray[np.int16]
 
 
-class Costs(BaseModel):
-    """What trading costs, beside the spread that the data carries.
-
-    Parameters
-    ----------
-    spread_points : float
-        Spread assumed where the data has none, in points.
-    slippage_points : float
-        Taken against the trader on market and stop fills, in points.
-    commission_per_lot : float
-        Charged per lot at entry and again at exit, in account currency.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    spread_points: float = Field(10.0, ge=0, le=10_000, allow_inf_nan=False, description="spread assumed where the data has none (points)")
-    slippage_points: float = Field(
-        0.0, ge=0, le=10_000, allow_inf_nan=False, description="taken against the trader on market and stop fills (points)"
-    )
-    commission_per_lot: float = Field(0.0, ge=0, le=1_000, allow_inf_nan=False, description="per lot at entry and again at exit (account currency)")
-
-    def as_row(self) -> Floats:
-        """The parameters as compiled code needs them, shape (2,): slippage in points, commission per lot."""
-        return np.array([self.slippage_points, self.commission_per_lot])
-
-
 class Book(NamedTuple):
     """The whole state of one account; the arrays are those of `components.fx.book`.
 
@@ -119,6 +116,8 @@ def new_book(spec: AccountSpec, symbols: int, *, capacity: int = 8, first_ticket
     account[b.A_LEVERAGE] = spec.leverage
     account[b.A_NEXT_TICKET] = first_ticket
     account[b.A_DAY_ID] = -1.0
+    account[b.A_STOP_OUT_LEVEL] = spec.stop_out_level
+    account[b.A_CURRENCY] = b.currency_number(spec.currency)
     return Book(
         account,
         np.full((symbols, capacity, b.POSITION_FIELDS), np.nan),
@@ -128,8 +127,18 @@ def new_book(spec: AccountSpec, symbols: int, *, capacity: int = 8, first_ticket
     )
 
 
-def spec_rows(instruments: list[Instrument]) -> Floats:
-    """Instruments as compiled code needs them, shape (s, SPEC_FIELDS); `Refused` where one cannot be traded here."""
+def no_book() -> Book:
+    """A book without room, where a copy is asked for and not needed."""
+    return Book(
+        np.empty(0), np.empty((0, 0, b.POSITION_FIELDS)), np.empty((0, 0, b.ORDER_FIELDS)), np.empty((0, 2), dtype=np.int64), np.empty((0, 3))
+    )  # fmt: skip
+
+
+def spec_rows(instruments: list[Instrument], costs: Costs | None = None) -> Floats:
+    """Instruments as compiled code needs them, shape (s, SPEC_FIELDS); `Refused` where one cannot be traded here.
+
+    The swap table is each instrument's own, or what `costs` put in its place.
+    """
     for item in instruments:
         if item.calculation_mode != "forex":
             raise Refused(
@@ -144,6 +153,10 @@ def spec_rows(instruments: list[Instrument]) -> Floats:
         row[b.S_LOT_MAX] = item.lot_max
         row[b.S_MARGIN_RATE] = item.margin_rate
         row[b.S_DIGITS] = item.digits
+        mode, row[b.S_SWAP_LONG], row[b.S_SWAP_SHORT], triple = (costs or Costs()).swap_of(item)
+        row[b.S_SWAP_MODE] = b.SwapMode[mode.upper()]
+        row[b.S_SWAP_TRIPLE] = -1.0 if triple == "none" else SWAP_TRIPLE_DAYS.index(triple)
+        row[b.S_BASE], row[b.S_PROFIT] = b.currency_number(item.base_currency), b.currency_number(item.profit_currency)
     return rows
 
 
@@ -207,7 +220,7 @@ def decision_arrays(decisions: Decisions, rows: int) -> DecisionArrays:
 
 
 def market_of_bars(bars: pd.DataFrame, instrument: Instrument, costs: Costs, rate: Any = 1.0, day: BrokerDay | None = None) -> MarketArrays:
-    """The market of one symbol's bars.
+    """The market of one symbol's bars, with the slippage that `costs` make of them.
 
     Parameters
     ----------
@@ -231,7 +244,8 @@ def market_of_bars(bars: pd.DataFrame, instrument: Instrument, costs: Costs, rat
         column(np.asarray(points, dtype=np.float64) * instrument.point, np.float64, rows, 1, "spread"),
         column(rate, np.float64, rows, 1, "rate"),
         np.require((day or BrokerDay()).day_ids(pd.DatetimeIndex(bars.index)), np.int64, ("C", "W")),
-        np.empty(0, dtype=np.int64),
+        np.empty((0, 1), dtype=np.int64),
+        costs.slip_of_bars(prices[1][:, 0], prices[2][:, 0], prices[3][:, 0], instrument),
     )
 
 
@@ -259,5 +273,12 @@ def market_of_ticks(time_ms: NDArray[np.int64], bid: Floats, ask: Floats, decisi
         column(ask, np.float64, rows, 1, "ask") - price,
         column(rate, np.float64, rows, 1, "rate"),
         np.require(days, np.int64, ("C", "W")),
-        np.require(decision_row, np.int64, ("C", "W")),
+        np.require(np.asarray(decision_row).reshape(-1, 1), np.int64, ("C", "W")),
     )
+
+
+_NOTHING = np.empty((0, 1))
+NO_FINER = FinerRows(
+    np.empty(0, dtype=np.int64),
+    MarketArrays(_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, np.empty(0, dtype=np.int64), np.empty((0, 1), dtype=np.int64), _NOTHING),
+)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from components.execution.moves import find_ticket, is_none, note, remove_row, round_to
 from components.fx import Action, EventKind, ExitKind, OrderKind, Refusal
 from components.fx import book as b
-from components.risk import Z_MAX_POSITIONS, Z_UNSTOPPED_MOVE, check_birth, lots_for, stop_distance_of
-from components.strategy import ask
+from components.risk import Z_MAX_POSITIONS, Z_UNSTOPPED_MOVE, check_account, check_birth, lots_for, stop_distance_of
+from components.strategy import begin_request, lean, lean_inline
 
 OPEN, CLOSE, MODIFY, CANCEL = int(Action.OPEN), int(Action.CLOSE), int(Action.MODIFY), int(Action.CANCEL)
 MARKET = int(OrderKind.MARKET)
@@ -27,22 +26,21 @@ INVALID_STOPS, BOOK_FULL, UNKNOWN_TICKET = int(Refusal.INVALID_STOPS), int(Refus
 REFERENCE = 1
 
 
-@njit(cache=True)
+@lean_inline
 def at(column, bar, s):
     """Value of a decision column at a bar; a column with one row is a constant."""
     return column[bar if column.shape[0] > 1 else 0, s]
 
 
-@njit(cache=True)
+@lean_inline
 def put(requests, n, action, s, bar, ticket, side):
-    """Start request n for a symbol and bar. Returns the row."""
-    r = ask(requests, n, action, ticket, side)
-    r[b.R_SYMBOL] = s
-    r[b.R_BAR] = bar
-    return r
+    """Start request n for a symbol and bar."""
+    begin_request(requests, n, action, ticket, side)
+    requests[n, b.R_SYMBOL] = s
+    requests[n, b.R_BAR] = bar
 
 
-@njit(cache=True)
+@lean
 def is_closing(ticket, s, orders, counts, requests, n):
     """Whether a close of this position already works or has just been asked for."""
     for k in range(counts[s, 1]):
@@ -54,7 +52,7 @@ def is_closing(ticket, s, orders, counts, requests, n):
     return False
 
 
-@njit(cache=True)
+@lean
 def is_cancelling(ticket, requests, n):
     """Whether a cancellation of this order has just been asked for."""
     for i in range(n):
@@ -63,7 +61,7 @@ def is_cancelling(ticket, requests, n):
     return False
 
 
-@njit(cache=True)
+@lean
 def sides_are_valid(side, reference_price, stop, target):
     """Whether stop and target lie on their own sides of the price."""
     if side > 0:
@@ -71,7 +69,13 @@ def sides_are_valid(side, reference_price, stop, target):
     return not (stop <= reference_price) and not (target >= reference_price)
 
 
-@njit(cache=True)
+@lean
+def has_width_at(distance, price, digits):
+    """Whether a distance can be seen in the symbol's prices, or is not used: a true range of 0, as flat hours have it, makes no bracket."""
+    return not is_none(price) or is_none(distance) or round_to(distance, digits) > 0
+
+
+@lean_inline
 def close_bar(bar, s, decisions, account, positions, orders, counts, marks, specs, sizing, limits, policy, has_manage, manage, params, requests):
     """Everything that a strategy asks for at the close of one bar.
 
@@ -117,7 +121,8 @@ def close_bar(bar, s, decisions, account, positions, orders, counts, marks, spec
             if policy != REFERENCE:
                 stop = round_to(stop, specs[s, b.S_DIGITS])
             if is_none(p[b.P_STOP]) or (stop - p[b.P_STOP]) * p[b.P_SIDE] > 0:
-                r = put(requests, n, MODIFY, s, bar, p[b.P_TICKET], p[b.P_SIDE])
+                put(requests, n, MODIFY, s, bar, p[b.P_TICKET], p[b.P_SIDE])
+                r = requests[n]
                 r[b.R_STOP] = stop
                 r[b.R_TARGET] = p[b.P_TARGET]
                 n += 1
@@ -132,7 +137,8 @@ def close_bar(bar, s, decisions, account, positions, orders, counts, marks, spec
         for k in range(counts[s, 0]):
             p = positions[s, k]
             if p[b.P_SIDE] == out and not is_closing(p[b.P_TICKET], s, orders, counts, requests, n):
-                r = put(requests, n, CLOSE, s, bar, p[b.P_TICKET], p[b.P_SIDE])
+                put(requests, n, CLOSE, s, bar, p[b.P_TICKET], p[b.P_SIDE])
+                r = requests[n]
                 r[b.R_LOTS] = np.nan
                 r[b.R_EXIT] = REVERSAL if side == -out else SIGNAL
                 n += 1
@@ -142,11 +148,11 @@ def close_bar(bar, s, decisions, account, positions, orders, counts, marks, spec
                 put(requests, n, CANCEL, s, bar, o[b.O_TICKET], o[b.O_SIDE])
                 n += 1
     if side != 0 and places_held(s, positions, orders, counts, requests, n) < sizing[Z_MAX_POSITIONS]:
-        n = _enter(bar, s, side, decisions, account, marks, specs, sizing, limits, policy, requests, n)
+        n = _enter(bar, s, side, decisions, account, positions, orders, counts, marks, specs, sizing, limits, policy, requests, n)
     return n
 
 
-@njit(cache=True)
+@lean
 def places_held(s, positions, orders, counts, requests, n):
     """Positions and entries of a symbol that will be there once the requests so far are done."""
     held = 0
@@ -162,7 +168,7 @@ def places_held(s, positions, orders, counts, requests, n):
     return held
 
 
-@njit(cache=True)
+@lean
 def _check_managed(i, bar, s, account, positions, orders, counts, marks, specs, sizing, limits, policy, requests):
     """Bring a request of `manage` into form: prices to digits, lots to steps, and the limits that every order meets at birth."""
     r = requests[i]
@@ -191,10 +197,14 @@ def _check_managed(i, bar, s, account, positions, orders, counts, marks, specs, 
     else:
         distance = stop_distance_of(price, r[b.R_STOP], r[b.R_STOP_DISTANCE], sizing[Z_UNSTOPPED_MOVE])
         r[b.R_REFUSED] = check_birth(limits, account[b.A_EQUITY], r[b.R_LOTS], distance, specs[s, b.S_CONTRACT_SIZE], marks[s, 2])
+        if r[b.R_REFUSED] == 0:
+            r[b.R_REFUSED] = check_account(
+                limits, s, side, r[b.R_LOTS], price, distance, sizing[Z_UNSTOPPED_MOVE], account, positions, orders, counts, marks, specs, requests, i
+            )  # fmt: skip
 
 
-@njit(cache=True)
-def _enter(bar, s, side, decisions, account, marks, specs, sizing, limits, policy, requests, n):
+@lean_inline
+def _enter(bar, s, side, decisions, account, positions, orders, counts, marks, specs, sizing, limits, policy, requests, n):
     kind = at(decisions.entry, bar, s)
     price = at(decisions.price, bar, s) if kind != MARKET else np.nan
     stop = at(decisions.stop, bar, s)
@@ -207,7 +217,8 @@ def _enter(bar, s, side, decisions, account, marks, specs, sizing, limits, polic
     if kind == MARKET:
         reference_price = marks[s, 1] if side > 0 and policy != REFERENCE else marks[s, 0]
     stop_distance = at(decisions.stop_distance, bar, s)
-    r = put(requests, n, OPEN, s, bar, np.nan, side)
+    put(requests, n, OPEN, s, bar, np.nan, side)
+    r = requests[n]
     r[b.R_KIND] = kind
     r[b.R_PRICE] = price
     r[b.R_STOP] = stop
@@ -217,7 +228,13 @@ def _enter(bar, s, side, decisions, account, marks, specs, sizing, limits, polic
     r[b.R_TRAIL] = at(decisions.trail, bar, s)
     r[b.R_EXPIRY_BARS] = at(decisions.expiry, bar, s)
     r[b.R_REASON] = at(decisions.reason, bar, s)
-    if is_none(reference_price) or not sides_are_valid(side, reference_price, stop, target):
+    digits = specs[s, b.S_DIGITS]
+    has_width = policy == REFERENCE or (
+        has_width_at(stop_distance, stop, digits)
+        and has_width_at(r[b.R_TARGET_DISTANCE], target, digits)
+        and has_width_at(r[b.R_TRAIL], np.nan, digits)
+    )
+    if is_none(reference_price) or not has_width or not sides_are_valid(side, reference_price, stop, target):
         r[b.R_REFUSED] = INVALID_STOPS
         return n + 1
     distance = stop_distance_of(reference_price, stop, stop_distance, sizing[Z_UNSTOPPED_MOVE])
@@ -236,10 +253,14 @@ def _enter(bar, s, side, decisions, account, marks, specs, sizing, limits, polic
     )
     r[b.R_LOTS] = lots
     r[b.R_REFUSED] = check_birth(limits, account[b.A_EQUITY], lots, distance, contract, rate)
+    if r[b.R_REFUSED] == 0:
+        r[b.R_REFUSED] = check_account(
+            limits, s, side, lots, reference_price, distance, sizing[Z_UNSTOPPED_MOVE], account, positions, orders, counts, marks, specs, requests, n
+        )  # fmt: skip
     return n + 1
 
 
-@njit(cache=True)
+@lean_inline
 def apply_request(t, r, account, positions, orders, counts, marks, policy, events, n):
     """Put one request into the book at row t. Returns the new number of events; the last one says what became of the request."""
     s = int(r[b.R_SYMBOL])
@@ -320,7 +341,7 @@ def apply_request(t, r, account, positions, orders, counts, marks, policy, event
     return note(t, MODIFIED, s, ticket, p[b.P_SIDE], p[b.P_LOTS], np.nan, np.nan, r[b.R_REASON], p[b.P_STOP], p[b.P_TARGET], events, n)
 
 
-@njit(cache=True)
+@lean
 def _change(p, field, key_field, value, account, counter, direction):
     if value == p[field] or (math.isnan(value) and math.isnan(p[field])):
         return

@@ -8,7 +8,6 @@ and working orders inside the bar. Buys, buy stops and exits of shorts trigger a
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from components.execution.moves import (
     ask_of,
@@ -25,6 +24,7 @@ from components.execution.moves import (
 )
 from components.fx import EventKind, ExitKind, OrderKind, Refusal
 from components.fx import book as b
+from components.strategy import lean, lean_inline
 
 MARKET, STOP = int(OrderKind.MARKET), int(OrderKind.STOP)
 EXIT_STOP, EXIT_TARGET = int(ExitKind.STOP), int(ExitKind.TARGET)
@@ -33,7 +33,7 @@ NO_MARGIN, BOOK_FULL, UNKNOWN_TICKET = int(Refusal.NO_MARGIN), int(Refusal.BOOK_
 AGAINST = 0
 
 
-@njit(cache=True)
+@lean
 def choose_exit(can_stop, sure_stop, can_target, sure_target, resolution):
     """Which exit happens inside a bar, and whether the bar leaves room for another answer.
 
@@ -62,9 +62,9 @@ def choose_exit(can_stop, sure_stop, can_target, sure_target, resolution):
     return (EXIT_STOP if sure_stop else 0), ambiguous
 
 
-@njit(cache=True)
+@lean_inline
 def exit_inside(
-    t, s, k, can_stop, sure_stop, can_target, sure_target, at_open, o, account, positions, counts, specs, costs, rate, resolution, events, n
+    t, s, k, can_stop, sure_stop, can_target, sure_target, at_open, o, account, positions, counts, specs, costs, slip, rate, resolution, events, n
 ):
     """Close position k where its stop or target was hit inside the row; `o` is the open on the position's exit side."""
     kind, ambiguous = choose_exit(can_stop, sure_stop, can_target, sure_target, resolution)
@@ -77,20 +77,20 @@ def exit_inside(
         price = level
         if at_open and (o - level) * side < 0:
             price = o
-        price = round_to(price - side * costs[0] * specs[s, b.S_POINT], specs[s, b.S_DIGITS])
+        price = round_to(price - side * slip, specs[s, b.S_DIGITS])
     else:
         level = p[b.P_TARGET]
         price = level
         if at_open and (o - level) * side > 0:
             price = o
-    cost = costs[1] * p[b.P_LOTS]
+    cost = costs[0] * p[b.P_LOTS]
     flag = 1.0 if ambiguous else 0.0
     n = close_part(t, s, k, price, p[b.P_LOTS], rate, kind, level, 0.0, cost, account, positions, counts, specs, flag, events, n)
     return n, ambiguous
 
 
-@njit(cache=True)
-def check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, rate, resolution, events, n):
+@lean_inline
+def check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, slip, rate, resolution, events, n):
     """Stop and target of a position that was open during the whole row."""
     p = positions[s, k]
     side = p[b.P_SIDE]
@@ -105,14 +105,32 @@ def check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, cou
     if open_stop or open_target:
         # The open comes before everything else in the bar, so nothing is ambiguous.
         return exit_inside(
-            t, s, k, open_stop, open_stop, open_target, open_target, True, o, account, positions, counts, specs, costs, rate, resolution, events, n
+            t,
+            s,
+            k,
+            open_stop,
+            open_stop,
+            open_target,
+            open_target,
+            True,
+            o,
+            account,
+            positions,
+            counts,
+            specs,
+            costs,
+            slip,
+            rate,
+            resolution,
+            events,
+            n,
         )
     return exit_inside(
-        t, s, k, hit_stop, hit_stop, hit_target, hit_target, False, o, account, positions, counts, specs, costs, rate, resolution, events, n
+        t, s, k, hit_stop, hit_stop, hit_target, hit_target, False, o, account, positions, counts, specs, costs, slip, rate, resolution, events, n
     )
 
 
-@njit(cache=True)
+@lean
 def has_margin(lots, price, s, account, positions, counts, marks, specs):
     """Whether free margin covers a new position."""
     leverage = account[b.A_LEVERAGE]
@@ -121,7 +139,7 @@ def has_margin(lots, price, s, account, positions, counts, marks, specs):
     return need <= equity - margin_used(positions, counts, marks, specs, leverage)
 
 
-@njit(cache=True)
+@lean_inline
 def enter(t, s, j, price, ambiguous, account, positions, orders, counts, marks, specs, costs, events, n):
     """Fill entry order j at `price`; it leaves the book, opened or refused. Returns the new number of events and whether it opened."""
     o = orders[s, j]
@@ -141,14 +159,14 @@ def enter(t, s, j, price, ambiguous, account, positions, orders, counts, marks, 
         n = note(t, REFUSED, s, o[b.O_TICKET], side, o[b.O_LOTS], price, refusal, o[b.O_REASON], stop, target, events, n)
         remove_row(orders, counts, s, 1, j)
         return n, False
-    cost = costs[1] * o[b.O_LOTS]
+    cost = costs[0] * o[b.O_LOTS]
     n = open_position(t, s, o, price, o[b.O_LOTS], stop, target, account, positions, counts, cost, ambiguous, events, n)
     remove_row(orders, counts, s, 1, j)
     return n, True
 
 
-@njit(cache=True)
-def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions, orders, counts, marks, specs, costs, resolution, events, n):
+@lean_inline
+def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, slip, rate, account, positions, orders, counts, marks, specs, costs, resolution, events, n):
     """Let one row of one symbol meet the book.
 
     Parameters
@@ -159,6 +177,8 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
         Bid prices of the row.
     spread : float
         Ask less bid, in price units.
+    slip : float
+        Taken against the trader on market and stop fills, in price units.
     rate : float
         Account units per unit of profit currency.
     account, positions, orders, counts, marks, specs, costs : ndarray
@@ -178,7 +198,6 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
     if counts[s, 0] == 0 and counts[s, 1] == 0:
         return n, False
     digits = specs[s, b.S_DIGITS]
-    slip = costs[0] * specs[s, b.S_POINT]
     ask_o, ask_h, ask_l, ask_c = (
         ask_of(bid_o, spread),
         ask_of(bid_h, spread),
@@ -193,7 +212,7 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
         beyond = (o <= p[b.P_STOP] or o >= p[b.P_TARGET]) if p[b.P_SIDE] > 0 else (o >= p[b.P_STOP] or o <= p[b.P_TARGET])
         before = counts[s, 0]
         if beyond:
-            n, _ = check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, rate, resolution, events, n)
+            n, _ = check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, slip, rate, resolution, events, n)
         if counts[s, 0] == before:
             k += 1
     j = 0
@@ -210,7 +229,7 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
         k = find_ticket(positions, counts, s, 0, o[b.O_POSITION])
         if k >= 0:
             lots = positions[s, k, b.P_LOTS] if is_none(o[b.O_LOTS]) else min(o[b.O_LOTS], positions[s, k, b.P_LOTS])
-            cost = costs[1] * lots
+            cost = costs[0] * lots
             n = close_part(t, s, k, price, lots, rate, o[b.O_EXIT], np.nan, o[b.O_TICKET], cost, account, positions, counts, specs, 0.0, events, n)
         else:
             # Its stop or target took the position at this very open: the close is answered, or whoever asked would wait for ever.
@@ -220,7 +239,9 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
     k = 0
     while k < counts[s, 0]:
         before = counts[s, 0]
-        n, ambiguous = check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, rate, resolution, events, n)
+        n, ambiguous = check_position(
+            t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, slip, rate, resolution, events, n
+        )
         any_ambiguous = any_ambiguous or ambiguous
         if counts[s, 0] == before:
             k += 1
@@ -247,7 +268,9 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
         p = positions[s, k]
         xh, xl, xc = (bid_h, bid_l, bid_c) if side > 0 else (ask_h, ask_l, ask_c)
         if at_open:
-            n, ambiguous = check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, rate, resolution, events, n)
+            n, ambiguous = check_position(
+                t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, slip, rate, resolution, events, n
+            )
         else:
             if side > 0:
                 can_stop, can_target, end_stop, end_target = xl <= p[b.P_STOP], xh >= p[b.P_TARGET], xc <= p[b.P_STOP], xc >= p[b.P_TARGET]
@@ -277,6 +300,7 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, rate, account, positions
                 counts,
                 specs,
                 costs,
+                slip,
                 rate,
                 resolution,
                 events,

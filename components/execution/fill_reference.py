@@ -9,11 +9,11 @@ backtesting.py's issue 119 names. The state of that queue is kept in the KEY fie
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from components.execution.moves import close_part, find_ticket, is_none, note, open_position, remove_row, units_of
 from components.fx import EventKind, ExitKind, OrderKind, Refusal
 from components.fx import book as b
+from components.strategy import lean
 
 MARKET, STOP, LIMIT = int(OrderKind.MARKET), int(OrderKind.STOP), int(OrderKind.LIMIT)
 EXIT_STOP, EXIT_TARGET = int(ExitKind.STOP), int(ExitKind.TARGET)
@@ -23,7 +23,7 @@ NO_MARGIN, BOOK_FULL = int(Refusal.NO_MARGIN), int(Refusal.BOOK_FULL)
 ORDER, STOP_OF, TARGET_OF = 0, 1, 2
 
 
-@njit(cache=True)
+@lean
 def next_in_queue(after, newest, s, positions, orders, counts):
     """The first item of the queue behind key `after` that was born no later than the pass began.
 
@@ -47,7 +47,7 @@ def next_in_queue(after, newest, s, positions, orders, counts):
     return best, what, row
 
 
-@njit(cache=True)
+@lean
 def free_margin(s, close, rate, account, positions, counts, specs):
     """Margin available as backtesting.py sees it: valued at the current bar's close."""
     value, profit = 0.0, 0.0
@@ -59,11 +59,12 @@ def free_margin(s, close, rate, account, positions, counts, specs):
     return max(0.0, account[b.A_BALANCE] + profit - value / account[b.A_LEVERAGE])
 
 
-@njit(cache=True)
-def match_reference(t, s, o, h, low, c, rate, netting, account, positions, orders, counts, specs, events, n):
+@lean
+def match_reference(t, s, o, h, low, c, rate, netting, account, positions, orders, counts, specs, costs, events, n):
     """Let one bar meet the book under backtesting.py's rules; parameters as in `match_mt5`, prices without a spread.
 
-    `netting` is backtesting.py's ``hedging=False``: an entry first closes opposite positions, the oldest first.
+    `netting` is backtesting.py's ``hedging=False``: an entry first closes opposite positions, the oldest first. Of the costs it knows the
+    commission per lot, which it takes from cash at the fill and asks of the margin together with the price.
 
     Returns
     -------
@@ -85,7 +86,25 @@ def match_reference(t, s, o, h, low, c, rate, netting, account, positions, order
                 stop = p[b.P_STOP]
                 if (low <= stop) if p[b.P_SIDE] > 0 else (h >= stop):
                     price = min(o, stop) if p[b.P_SIDE] > 0 else max(o, stop)
-                    n = close_part(t, s, row, price, p[b.P_LOTS], rate, EXIT_STOP, stop, 0.0, 0.0, account, positions, counts, specs, 0.0, events, n)
+                    n = close_part(
+                        t,
+                        s,
+                        row,
+                        price,
+                        p[b.P_LOTS],
+                        rate,
+                        EXIT_STOP,
+                        stop,
+                        0.0,
+                        costs[0] * p[b.P_LOTS],
+                        account,
+                        positions,
+                        counts,
+                        specs,
+                        0.0,
+                        events,
+                        n,
+                    )
                 continue
             if what == TARGET_OF:
                 p = positions[s, row]
@@ -93,16 +112,32 @@ def match_reference(t, s, o, h, low, c, rate, netting, account, positions, order
                 if (h >= target) if p[b.P_SIDE] > 0 else (low <= target):
                     price = max(o, target) if p[b.P_SIDE] > 0 else min(o, target)
                     n = close_part(
-                        t, s, row, price, p[b.P_LOTS], rate, EXIT_TARGET, target, 0.0, 0.0, account, positions, counts, specs, 0.0, events, n
+                        t,
+                        s,
+                        row,
+                        price,
+                        p[b.P_LOTS],
+                        rate,
+                        EXIT_TARGET,
+                        target,
+                        0.0,
+                        costs[0] * p[b.P_LOTS],
+                        account,
+                        positions,
+                        counts,
+                        specs,
+                        0.0,
+                        events,
+                        n,
                     )
                 continue
-            n, reprocess = _order(t, s, row, o, h, low, c, rate, netting, account, positions, orders, counts, specs, events, n)
+            n, reprocess = _order(t, s, row, o, h, low, c, rate, netting, account, positions, orders, counts, specs, costs, events, n)
             again = again or reprocess
     return n
 
 
-@njit(cache=True)
-def _order(t, s, j, o, h, low, c, rate, netting, account, positions, orders, counts, specs, events, n):
+@lean
+def _order(t, s, j, o, h, low, c, rate, netting, account, positions, orders, counts, specs, costs, events, n):
     order = orders[s, j]
     side, kind = order[b.O_SIDE], order[b.O_KIND]
     price = o
@@ -119,7 +154,23 @@ def _order(t, s, j, o, h, low, c, rate, netting, account, positions, orders, cou
         if k >= 0:
             lots = positions[s, k, b.P_LOTS] if is_none(order[b.O_LOTS]) else min(order[b.O_LOTS], positions[s, k, b.P_LOTS])
             n = close_part(
-                t, s, k, price, lots, rate, order[b.O_EXIT], np.nan, order[b.O_TICKET], 0.0, account, positions, counts, specs, 0.0, events, n
+                t,
+                s,
+                k,
+                price,
+                lots,
+                rate,
+                order[b.O_EXIT],
+                np.nan,
+                order[b.O_TICKET],
+                costs[0] * lots,
+                account,
+                positions,
+                counts,
+                specs,
+                0.0,
+                events,
+                n,
             )
         remove_row(orders, counts, s, 1, j)
         return n, False
@@ -132,19 +183,37 @@ def _order(t, s, j, o, h, low, c, rate, netting, account, positions, orders, cou
                 continue
             before = counts[s, 0]
             closed = min(lots, positions[s, k, b.P_LOTS])
-            n = close_part(t, s, k, price, closed, rate, REVERSAL, np.nan, order[b.O_TICKET], 0.0, account, positions, counts, specs, 0.0, events, n)
+            n = close_part(
+                t,
+                s,
+                k,
+                price,
+                closed,
+                rate,
+                REVERSAL,
+                np.nan,
+                order[b.O_TICKET],
+                costs[0] * closed,
+                account,
+                positions,
+                counts,
+                specs,
+                0.0,
+                events,
+                n,
+            )
             lots = round(lots - closed, 8)
             if counts[s, 0] == before:
                 break
     units = units_of(lots, specs[s, b.S_CONTRACT_SIZE])
-    if units * price * rate > free_margin(s, c, rate, account, positions, counts, specs) * account[b.A_LEVERAGE]:
+    if units * price * rate + costs[0] * lots > free_margin(s, c, rate, account, positions, counts, specs) * account[b.A_LEVERAGE]:
         n = note(t, REFUSED, s, order[b.O_TICKET], side, lots, price, NO_MARGIN, order[b.O_REASON], order[b.O_STOP], order[b.O_TARGET], events, n)
         remove_row(orders, counts, s, 1, j)
         return n, False
     reprocess = False
     if lots > 1e-9:
         stop, target = order[b.O_STOP], order[b.O_TARGET]
-        opened = open_position(t, s, order, price, lots, stop, target, account, positions, counts, 0.0, 0.0, events, n)
+        opened = open_position(t, s, order, price, lots, stop, target, account, positions, counts, costs[0] * lots, 0.0, events, n)
         if opened < 0:
             n = note(t, REFUSED, s, order[b.O_TICKET], side, lots, price, BOOK_FULL, order[b.O_REASON], stop, target, events, n)
         else:

@@ -9,47 +9,47 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from components.fx import EventKind, ExitKind
 from components.fx import book as b
+from components.strategy import lean, lean_inline
 
 OPENED = int(EventKind.OPENED)
 CLOSED = int(EventKind.CLOSED)
 STOP_OUT = int(ExitKind.STOP_OUT)
 
 
-@njit(cache=True)
+@lean_inline
 def units_of(lots, contract_size):
     """Units of base currency in `lots`, free of the noise of the multiplication."""
     return np.rint(lots * contract_size * 1e6) / 1e6
 
 
-@njit(cache=True)
+@lean
 def round_to(price, digits):
     """A price rounded to `digits` decimals; NaN stays NaN."""
     return np.round(price, int(digits))
 
 
-@njit(cache=True)
+@lean
 def ask_of(bid, spread):
     """The ask, free of the noise of the addition, so that a high that just reaches a level is seen to reach it."""
     return np.rint((bid + spread) * 1e8) / 1e8
 
 
-@njit(cache=True)
+@lean_inline
 def unrealised(positions, counts, marks, specs, on_bid):
-    """Profit of all open positions at the marks, in account currency; longs at bid, shorts at ask, or all at bid where `on_bid`."""
+    """Profit and swap of all open positions at the marks, in account currency; longs at bid, shorts at ask, or all at bid where `on_bid`."""
     total = 0.0
     for s in range(counts.shape[0]):
         for k in range(counts[s, 0]):
             p = positions[s, k]
             price = marks[s, 0] if on_bid or p[b.P_SIDE] > 0 else marks[s, 1]
-            total += p[b.P_SIDE] * units_of(p[b.P_LOTS], specs[s, b.S_CONTRACT_SIZE]) * (price - p[b.P_ENTRY]) * marks[s, 2]
+            total += p[b.P_SIDE] * units_of(p[b.P_LOTS], specs[s, b.S_CONTRACT_SIZE]) * (price - p[b.P_ENTRY]) * marks[s, 2] + p[b.P_SWAP]
     return total
 
 
-@njit(cache=True)
+@lean_inline
 def margin_used(positions, counts, marks, specs, leverage):
     """Margin of all open positions valued at the bid marks, in account currency."""
     total = 0.0
@@ -60,24 +60,25 @@ def margin_used(positions, counts, marks, specs, leverage):
     return total
 
 
-@njit(cache=True)
+@lean_inline
 def mark(account, positions, counts, marks, specs, on_bid):
     """Bring equity and margin of the account up to the marks."""
     account[b.A_EQUITY] = account[b.A_BALANCE] + unrealised(positions, counts, marks, specs, on_bid)
     account[b.A_MARGIN] = margin_used(positions, counts, marks, specs, account[b.A_LEVERAGE])
 
 
-@njit(cache=True)
+@lean_inline
 def remove_row(rows, counts, s, which, k):
     """Take row k of symbol s out of positions (`which` 0) or orders (1); the later ones move up."""
     last = counts[s, which] - 1
-    for i in range(k, last):
-        rows[s, i] = rows[s, i + 1]
-    rows[s, last] = np.nan
+    for field in range(rows.shape[2]):
+        for i in range(k, last):
+            rows[s, i, field] = rows[s, i + 1, field]
+        rows[s, last, field] = np.nan
     counts[s, which] = last
 
 
-@njit(cache=True)
+@lean
 def find_ticket(rows, counts, s, which, ticket):
     """Row of the position (`which` 0) or order (1) with this ticket, or −1."""
     for k in range(counts[s, which]):
@@ -86,7 +87,7 @@ def find_ticket(rows, counts, s, which, ticket):
     return -1
 
 
-@njit(cache=True)
+@lean_inline
 def open_position(t, s, order, price, lots, stop, target, account, positions, counts, cost, ambiguous, events, n):
     """Open a position from an order row at `price`; stop and target are prices or NaN. Returns the new number of events, −1 if there is no room."""
     k = counts[s, 0]
@@ -106,6 +107,7 @@ def open_position(t, s, order, price, lots, stop, target, account, positions, co
     p[b.P_STOP_KEY] = np.nan
     p[b.P_TARGET_KEY] = np.nan
     p[b.P_BORN_BAR] = order[b.O_BORN_BAR]
+    p[b.P_SWAP] = 0.0
     counts[s, 0] = k + 1
     account[b.A_BALANCE] -= cost
     e = events[n]
@@ -125,19 +127,25 @@ def open_position(t, s, order, price, lots, stop, target, account, positions, co
     e[b.E_AMBIGUOUS] = ambiguous
     e[b.E_STOP] = stop
     e[b.E_TARGET] = target
+    e[b.E_SWAP] = 0.0
+    e[b.E_ENTRY_ROW] = np.nan
+    e[b.E_ENTRY_PRICE] = np.nan
     return n + 1
 
 
-@njit(cache=True)
+@lean_inline
 def close_part(t, s, k, price, lots, rate, exit_kind, level, order_ticket, exit_cost, account, positions, counts, specs, ambiguous, events, n):
-    """Close `lots` of position k at `price`; `exit_cost` is the commission of the exit, in account currency. Returns the new number of events."""
+    """Close `lots` of position k at `price`; `exit_cost` is the commission of the exit, in account currency.
+
+    The part's share of the swap so far goes into the balance with its profit. Returns the new number of events."""
     p = positions[s, k]
     whole = lots >= p[b.P_LOTS] - 1e-9
     closed = p[b.P_LOTS] if whole else lots
     share = closed / p[b.P_LOTS]
     profit = p[b.P_SIDE] * units_of(closed, specs[s, b.S_CONTRACT_SIZE]) * (price - p[b.P_ENTRY]) * rate
-    account[b.A_BALANCE] += profit - exit_cost
     entry_cost = p[b.P_ENTRY_COST] * share
+    swap = p[b.P_SWAP] * share
+    account[b.A_BALANCE] += profit - exit_cost + swap
     e = events[n]
     e[b.E_ROW] = t
     e[b.E_KIND] = CLOSED
@@ -157,15 +165,17 @@ def close_part(t, s, k, price, lots, rate, exit_kind, level, order_ticket, exit_
     e[b.E_ENTRY_PRICE] = p[b.P_ENTRY]
     e[b.E_STOP] = p[b.P_STOP]
     e[b.E_TARGET] = p[b.P_TARGET]
+    e[b.E_SWAP] = swap
     if whole:
         remove_row(positions, counts, s, 0, k)
     else:
         p[b.P_LOTS] = round(p[b.P_LOTS] - closed, 8)
         p[b.P_ENTRY_COST] -= entry_cost
+        p[b.P_SWAP] -= swap
     return n + 1
 
 
-@njit(cache=True)
+@lean_inline
 def note(t, kind, s, ticket, side, lots, price, level, reason, stop, target, events, n):
     """Record an event that changed no position: placed, modified, cancelled or refused. Returns the new number of events."""
     e = events[n]
@@ -185,24 +195,27 @@ def note(t, kind, s, ticket, side, lots, price, level, reason, stop, target, eve
     e[b.E_AMBIGUOUS] = 0.0
     e[b.E_STOP] = stop
     e[b.E_TARGET] = target
+    e[b.E_ENTRY_ROW] = np.nan
+    e[b.E_ENTRY_PRICE] = np.nan
+    e[b.E_SWAP] = 0.0
     return n + 1
 
 
-@njit(cache=True)
+@lean
 def stop_out(t, account, positions, orders, counts, marks, specs, costs, on_bid, events, n):
     """Close everything at the marks and cancel every order: equity is gone. Returns the new number of events."""
     for s in range(counts.shape[0]):
         while counts[s, 0] > 0:
             p = positions[s, 0]
             price = marks[s, 0] if on_bid or p[b.P_SIDE] > 0 else marks[s, 1]
-            cost = costs[1] * p[b.P_LOTS]
+            cost = costs[0] * p[b.P_LOTS]
             n = close_part(t, s, 0, price, p[b.P_LOTS], marks[s, 2], STOP_OUT, np.nan, 0.0, cost, account, positions, counts, specs, 0.0, events, n)
         while counts[s, 1] > 0:
             remove_row(orders, counts, s, 1, 0)
     return n
 
 
-@njit(cache=True)
+@lean
 def is_none(price):
     """Whether a price field holds no price."""
     return math.isnan(price)

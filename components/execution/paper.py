@@ -13,9 +13,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from components.execution.arrays import Book, Costs, Floats, MarketArrays, new_book, no_events, spec_rows
+from components.execution.advance import advance
+from components.execution.arrays import Book, Floats, MarketArrays, new_book, no_events, spec_rows
 from components.execution.birth import apply_request
-from components.execution.step import advance
+from components.execution.costs import Costs
 from components.fx import AccountSpec, Action, BadInput, BrokerDay, EventKind, ExitKind, Instrument, OrderKind, Signal
 from components.fx import book as b
 
@@ -26,7 +27,10 @@ _MT5 = 0
 
 @dataclass(frozen=True)
 class BrokerEvent:
-    """What the broker did. `tick` is the index in the batch that was matched, −1 when a request was taken; prices NaN where there is none."""
+    """What the broker did. `tick` is the index in the batch that was matched, −1 when a request was taken; prices NaN where there is none.
+
+    A closing's net is `profit` − `cost` + `swap`, in account currency.
+    """
 
     kind: EventKind
     tick: int
@@ -38,6 +42,7 @@ class BrokerEvent:
     price: float
     profit: float
     cost: float
+    swap: float
     exit_kind: ExitKind
     level: float
     stop: float
@@ -81,7 +86,7 @@ class PaperBroker:
     instruments : sequence of Instrument
         What can be traded on it.
     costs : Costs, optional
-        Slippage and commission; the spread comes with the ticks.
+        Slippage in points, commission and swap; the spread comes with the ticks.
     capacity : int
         Positions and orders that one symbol can hold.
     """
@@ -94,7 +99,8 @@ class PaperBroker:
         self.costs = costs or Costs()
         self.book: Book = new_book(spec, len(self.instruments), capacity=capacity)
         self._index = {item.symbol: i for i, item in enumerate(self.instruments)}
-        self._specs = spec_rows(list(self.instruments))
+        self._specs = spec_rows(list(self.instruments), self.costs)
+        self._slip = self.costs.fixed_slip(list(self.instruments))
         self._events = no_events(4 * len(self.instruments) * capacity + 64)
         self._rows = 0
 
@@ -139,11 +145,11 @@ class PaperBroker:
         days = np.array([(BrokerDay().day_of(int(time)) - _DAY_ZERO).days for time in time_ms], dtype=np.int64)
         rates = np.ones((rows, symbols))
         rates[:, s] = rate
-        market = MarketArrays(price, price, price, price, spread, rates, days, np.empty(0, dtype=np.int64))
+        market = MarketArrays(price, price, price, price, spread, rates, days, np.empty((0, 1), dtype=np.int64), self._slip)
         done: list[BrokerEvent] = []
         first = 0
         while first < rows:
-            first, count = _match_rows(first, rows, self._rows, market, *self.book, self._specs, self.costs.as_row(), self._events)
+            first, count = _match_rows(first, rows, self._rows, market, *self.book, self._specs, self.costs.as_row(), _MT5, False, 0, self._events)
             done.extend(self._event(row, int(row[b.E_ROW]) - self._rows) for row in self._events[:count])
         self._rows += rows
         return done
@@ -180,9 +186,14 @@ class PaperBroker:
         return buffer.getvalue()
 
     def restore(self, state: bytes) -> None:
-        """Take up a state that `dump` gave."""
+        """Take up a state that `dump` gave, also of a version whose book had fewer fields: what it did not know is as in a new book."""
         with np.load(io.BytesIO(state)) as arrays:
-            self.book = Book(*(arrays[f"arr_{i}"].copy() for i in range(len(Book._fields))))
+            kept = [arrays[f"arr_{i}"] for i in range(len(Book._fields))]
+            book = new_book(self.spec, len(self.instruments), capacity=kept[1].shape[1])
+            book.positions[:, :, b.P_SWAP] = np.where(np.isnan(kept[1][:, :, b.P_TICKET]), np.nan, 0.0)
+            for ours, theirs in zip(book, kept, strict=True):
+                ours[tuple(slice(0, length) for length in theirs.shape)] = theirs
+            self.book = book
             self._rows = int(arrays["rows"][0])
 
     def _event(self, row: Floats, tick: int) -> BrokerEvent:
@@ -191,8 +202,8 @@ class PaperBroker:
 
         return BrokerEvent(
             EventKind(whole(b.E_KIND)), tick, self.instruments[whole(b.E_SYMBOL)].symbol, whole(b.E_TICKET), whole(b.E_ORDER_TICKET), whole(b.E_SIDE),
-            float(row[b.E_LOTS]), float(row[b.E_PRICE]), float(row[b.E_PROFIT]), float(row[b.E_COST]), ExitKind(whole(b.E_EXIT)), float(row[b.E_LEVEL]),
-            float(row[b.E_STOP]), float(row[b.E_TARGET]),
+            float(row[b.E_LOTS]), float(row[b.E_PRICE]), float(row[b.E_PROFIT]), float(row[b.E_COST]), float(row[b.E_SWAP]),
+            ExitKind(whole(b.E_EXIT)), float(row[b.E_LEVEL]), float(row[b.E_STOP]), float(row[b.E_TARGET]),
         )  # fmt: skip
 
 
@@ -200,15 +211,15 @@ _DAY_ZERO = BrokerDay(zone="UTC", turn_hour=0).day_of(0)
 
 
 @njit(cache=True)
-def _match_rows(first, rows, offset, market, account, positions, orders, counts, marks, specs, costs, events):  # type: ignore[no-untyped-def]
-    """Rows from `first` on until the event array could overflow; event rows count from `offset`. Returns the next row and the number of events."""
+def _match_rows(first, rows, offset, market, account, positions, orders, counts, marks, specs, costs, policy, netting, resolution, events):  # type: ignore[no-untyped-def]
+    """Rows from `first` on until the event array could overflow; event rows count from `offset`. Returns the next row and the number of events.
+
+    What never changes here comes as arguments all the same: constants in compiled code would have all of `advance` compiled a second time.
+    """
     per_row = 4 * counts.shape[0] * positions.shape[1]
     n = 0
     t = first
     while t < rows and n + per_row <= events.shape[0]:
-        before = n
-        n, _ = advance(t, market, account, positions, orders, counts, marks, specs, costs, _MT5, False, 0, events, n)
-        for i in range(before, n):
-            events[i, b.E_ROW] = t + offset
+        n, _ = advance(t, t + offset, market, account, positions, orders, counts, marks, specs, costs, policy, netting, resolution, events, n)
         t += 1
     return t, n

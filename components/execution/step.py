@@ -3,23 +3,38 @@
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba.core.errors import NumbaExperimentalFeatureWarning
 from numpy.typing import NDArray
 
-from components.execution.arrays import POLICIES, Book, Costs, DecisionArrays, Floats, MarketArrays, new_book, no_events, no_requests, spec_rows
+from components.execution.advance import advance_row
+from components.execution.arrays import (
+    MANAGERS,
+    NO_FINER,
+    POLICIES,
+    Book,
+    DecisionArrays,
+    FinerRows,
+    Floats,
+    MarketArrays,
+    new_book,
+    no_book,
+    no_requests,
+    spec_rows,
+)
 from components.execution.birth import apply_request, at, close_bar
-from components.execution.fill_mt5 import match_mt5
-from components.execution.fill_reference import match_reference
-from components.execution.moves import ask_of, mark, stop_out
+from components.execution.costs import Costs
+from components.execution.glide import can_glide, glide
 from components.fx import AccountSpec, BadInput, Instrument
 from components.fx import book as b
 from components.risk import Limits, Sizing
-from components.strategy import compiled_manage
+from components.strategy import compiled_manage, lean, lean_inline
 
-REFERENCE = 1
+# The tuple of `manage` functions that one account can have is what numba calls an experiment; it is held by tests here.
+warnings.filterwarnings("ignore", message="First-class function type", category=NumbaExperimentalFeatureWarning)
 
 
 @compiled_manage
@@ -28,47 +43,7 @@ def no_manage(account, positions, n_positions, orders, n_orders, marks, bar, par
     return n
 
 
-@njit(cache=True, forceinline=True)
-def advance(t, market, account, positions, orders, counts, marks, specs, costs, policy, netting, resolution, events, n):
-    """Match one row of every symbol and mark the account. Returns the new number of events and whether the row was ambiguous."""
-    ambiguous = False
-    day = market.day_id[t if market.day_id.shape[0] > 1 else 0]
-    if day != account[b.A_DAY_ID]:
-        account[b.A_DAY_ID] = day
-        account[b.A_DAY_START_EQUITY] = account[b.A_EQUITY]
-    changed = False
-    for s in range(counts.shape[0]):
-        o = market.open[t, s]
-        if np.isnan(o):
-            continue
-        rate = market.rate[t if market.rate.shape[0] > 1 else 0, s]
-        spread = market.spread[t if market.spread.shape[0] > 1 else 0, s]
-        h, low, c = market.high[t, s], market.low[t, s], market.close[t, s]
-        marks[s, 2] = rate
-        if counts[s, 0] > 0 or counts[s, 1] > 0:
-            changed = True
-            if policy == REFERENCE:
-                n = match_reference(t, s, o, h, low, c, rate, netting, account, positions, orders, counts, specs, events, n)
-            else:
-                if np.isnan(marks[s, 0]):
-                    marks[s, 0], marks[s, 1] = o, ask_of(o, spread)
-                n, unsure = match_mt5(
-                    t, s, o, h, low, c, spread, rate, account, positions, orders, counts, marks, specs, costs, resolution, events, n
-                )
-                ambiguous = ambiguous or unsure
-        marks[s, 0] = c
-        marks[s, 1] = c if policy == REFERENCE else ask_of(c, spread)
-    if changed:
-        mark(account, positions, counts, marks, specs, policy == REFERENCE)
-        if account[b.A_EQUITY] <= 0.0:
-            n = stop_out(t, account, positions, orders, counts, marks, specs, costs, policy == REFERENCE, events, n)
-            account[b.A_BALANCE] = 0.0
-            account[b.A_EQUITY] = 0.0
-            account[b.A_MARGIN] = 0.0
-    return n, ambiguous
-
-
-@njit(cache=True)
+@lean_inline
 def is_quiet(bar, s, side, out, positions, counts, has_manage):
     """Whether nothing can be asked for at this close: no wish, no order, and no position that trails or is managed."""
     if at(side, bar, s) != 0 or at(out, bar, s) != 0 or counts[s, 1] > 0:
@@ -81,41 +56,51 @@ def is_quiet(bar, s, side, out, positions, counts, has_manage):
     return True
 
 
-@njit(cache=True)
+@lean
 def run_rows(
-    first, last, market, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, policy, netting, resolution, first_bar,
-    has_manage, manage, params, requests, events, n, equity, tally,
+    first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, policy, netting, resolution,
+    first_bar, manage_of, manage, params, requests, events, n, equity, tally,
 ):  # fmt: skip
     """Rows `first` to `last` (excluded); stops early where the event array could overflow. Returns the next row and the number of events.
 
-    tally : int64, shape (1,)
-        Count of ambiguous rows, added to.
+    manage_of : int64, shape (s,)
+        Which of the functions in `manage` looks after each symbol, −1 for none.
+    manage : tuple of MANAGERS compiled functions
+    params : float64, shape (s, p)
+        Their parameters, symbol by symbol.
+    tally : int64, shape (3,)
+        Ambiguous rows, those that stay so, and those without finer rows; added to.
     """
     per_row = counts.shape[0] * (4 * positions.shape[1] + requests.shape[0])
     t = first
     while t < last:
+        if t >= first_bar and can_glide(counts, positions, manage_of, market):
+            t = glide(t, last, market, decisions.side, decisions.exit, account, positions, counts, marks, specs, policy, equity)
+            if t == last:
+                return t, n
         if n + per_row > events.shape[0]:
             return t, n
-        n, ambiguous = advance(t, market, account, positions, orders, counts, marks, specs, costs, policy, netting, resolution, events, n)
-        if ambiguous:
-            tally[0] += 1
+        n = advance_row(
+            t, market, finer, kept, account, positions, orders, counts, marks, specs, costs, policy, netting, resolution, events, n, tally
+        )  # fmt: skip
         equity[t] = account[b.A_EQUITY]
         if account[b.A_EQUITY] <= 0.0:
             for rest in range(t, last):
                 equity[rest] = 0.0
             return last, n
-        bar = t
-        if market.decision_row.shape[0] > 0:
-            bar = market.decision_row[t]
-        if bar >= first_bar:
-            for s in range(counts.shape[0]):
-                if np.isnan(market.open[t, s]) or is_quiet(bar, s, decisions.side, decisions.exit, positions, counts, has_manage):
-                    continue
-                asked = close_bar(
-                    bar, s, decisions, account, positions, orders, counts, marks, specs, sizing, limits, policy, has_manage, manage, params, requests
-                )
-                for i in range(asked):
-                    n = apply_request(t, requests[i], account, positions, orders, counts, marks, policy, events, n)
+        for s in range(counts.shape[0]):
+            bar = t
+            if market.decision_row.shape[0] > 0:
+                bar = market.decision_row[t, s]
+            has_manage = manage_of[s] >= 0
+            if bar < first_bar or np.isnan(market.open[t, s]) or is_quiet(bar, s, decisions.side, decisions.exit, positions, counts, has_manage):
+                continue
+            asked = close_bar(
+                bar, s, decisions, account, positions, orders, counts, marks, specs, sizing, limits, policy, has_manage, manage[max(manage_of[s], 0)],
+                params[s], requests,
+            )  # fmt: skip
+            for i in range(asked):
+                n = apply_request(t, requests[i], account, positions, orders, counts, marks, policy, events, n)
         t += 1
     return t, n
 
@@ -127,7 +112,11 @@ class StepResult(NamedTuple):
     equity : float64, shape (n,)
         Account equity at the end of each row, in account currency.
     ambiguous_rows : int
-        Rows in which the order of stop and target could not be told.
+        Rows in which the order of stop and target could not be told from the row's own prices.
+    ambiguous_left : int
+        Those that stayed so: their finer rows were ambiguous too, or there were none. Equal to `ambiguous_rows` without finer rows.
+    unresolved_rows : int
+        Ambiguous rows for which there were no finer rows.
     book : Book
         The state after the last row.
     """
@@ -135,6 +124,8 @@ class StepResult(NamedTuple):
     events: Floats
     equity: Floats
     ambiguous_rows: int
+    ambiguous_left: int
+    unresolved_rows: int
     book: Book
 
 
@@ -150,9 +141,10 @@ def run_step(
     policy: str = "mt5",
     resolution: str = "against",
     manage: Any = None,
-    params: NDArray[np.float64] | None = None,
+    params: Any = None,
     first_bar: int = 0,
     capacity: int = 8,
+    finer: FinerRows | None = None,
 ) -> StepResult:
     """Run one account over all rows of a market.
 
@@ -170,14 +162,16 @@ def run_step(
     policy : {'mt5', 'reference'}
     resolution : {'against', 'favour'}
         How ambiguity inside a bar is decided; only `mt5` knows it.
-    manage : compiled function, optional
-        Made with `compiled_manage`; called at every bar close.
-    params : float64, shape (p,), optional
-        Parameters of `manage`.
+    manage : compiled function or sequence of them, optional
+        Made with `compiled_manage`; called at every bar close. A sequence has one for each symbol, None where there is none.
+    params : float64, shape (p,), or sequence of such, optional
+        Parameters of `manage`, in a sequence where that is one.
     first_bar : int
         Decisions before this bar are left out.
     capacity : int
         Positions and orders that one symbol can hold.
+    finer : FinerRows, optional
+        Rows of a shorter timeframe, as `finer_rows` prepares them, by which ambiguous rows are decided; only `mt5` has those.
 
     Returns
     -------
@@ -186,7 +180,8 @@ def run_step(
     Raises
     ------
     BadInput
-        If the policy, the resolution or a shape is wrong, or an `mt5` account nets (that is not simulated yet).
+        If the policy, the resolution or a shape is wrong, an `mt5` account nets (that is not simulated yet), or the symbols are looked after by
+        more than MANAGERS different functions.
     """
     if policy not in POLICIES:
         raise BadInput("policy", f"{policy!r} is unknown; use 'mt5' or 'reference'")
@@ -197,29 +192,68 @@ def run_step(
     rows, symbols = market.open.shape
     if symbols != len(instruments):
         raise BadInput("instruments", f"{len(instruments)} instruments for {symbols} symbols")
+    if market.decision_row.ndim == 1:
+        market = market._replace(decision_row=np.ascontiguousarray(np.repeat(market.decision_row.reshape(-1, 1), symbols, axis=1)))
+    if len(market.decision_row) and market.decision_row.shape != (rows, symbols):
+        raise BadInput("market.decision_row", f"shape {market.decision_row.shape} is not ({rows}, {symbols})")
     bars = rows if len(market.decision_row) == 0 else int(market.decision_row.max(initial=-1)) + 1
     for name in decisions._fields:
         values = getattr(decisions, name)
         if values.shape != (1, symbols) and (values.shape[1] != symbols or values.shape[0] < bars):
             raise BadInput(f"decisions.{name}", f"shape {values.shape} does not cover {bars} bars of {symbols} symbols")
+    if finer is not None and len(finer.first) != rows + 1:
+        raise BadInput("finer", f"made for {len(finer.first) - 1} rows, the market has {rows}")
     costs, sizing, limits = costs or Costs(), sizing or Sizing(), limits or Limits()
+    market, finer = _with_slip(market, costs, instruments), NO_FINER if finer is None or policy == "reference" else finer
+    manage_of, managers, values = _managers(manage, params, symbols)
     state = new_book(account, symbols, capacity=capacity)
-    specs = spec_rows(instruments)
+    specs = spec_rows(instruments, costs)
     if policy == "reference":
         distances = (decisions.stop_distance, decisions.target_distance)
         if not all(np.isnan(column).all() for column in distances):
             raise BadInput("stop_distance", "backtesting.py knows no distance from the fill; give prices in `stop` and `target`")
     requests = no_requests(4 * capacity + 8)
-    events = no_events(max(4096, rows // 8) + symbols * (4 * capacity + len(requests)))
+    # Every event is written whole, so that its room need not be filled first; pages that no event reaches are never touched.
+    events = np.empty((max(4096, rows // 8) + symbols * (4 * capacity + len(requests)), b.EVENT_FIELDS))
     equity = np.empty(rows)
-    tally = np.zeros(1, dtype=np.int64)
+    tally = np.zeros(3, dtype=np.int64)
+    kept = new_book(account, symbols, capacity=capacity) if len(finer.first) else no_book()
     first, count = 0, 0
     while first < rows:
         first, count = run_rows(
-            first, rows, market, decisions, *state, specs, costs.as_row(), sizing.as_row(), limits.as_row(), POLICIES[policy],
-            account.margin_mode == "netting", 0 if resolution == "against" else 1, first_bar, manage is not None, manage or no_manage,
-            np.zeros(1) if params is None else np.ascontiguousarray(params, dtype=np.float64), requests, events, count, equity, tally,
+            first, rows, market, finer, kept, decisions, *state, specs, costs.as_row(), sizing.as_row(), limits.as_row(), POLICIES[policy],
+            account.margin_mode == "netting", 0 if resolution == "against" else 1, first_bar, manage_of, managers, values, requests, events, count,
+            equity, tally,
         )  # fmt: skip
         if first < rows:
-            events = np.concatenate((events, no_events(len(events))))
-    return StepResult(events[:count].copy(), equity, int(tally[0]), state)
+            events = np.concatenate((events, np.empty_like(events)))
+    return StepResult(events[:count], equity, int(tally[0]), int(tally[1]), int(tally[2]), state)
+
+
+def _with_slip(market: MarketArrays, costs: Costs, instruments: list[Instrument]) -> MarketArrays:
+    """The market with its slippage; where it brings none, the fixed one of the costs."""
+    if market.slip.size == 0:
+        return market._replace(slip=costs.fixed_slip(instruments))
+    if market.slip.shape[1] != len(instruments) or market.slip.shape[0] not in (1, len(market.open)):
+        raise BadInput("market.slip", f"shape {market.slip.shape} is neither {market.open.shape} nor (1, {len(instruments)})")
+    return market
+
+
+def _managers(manage: Any, params: Any, symbols: int) -> tuple[NDArray[np.int64], tuple[Any, ...], Floats]:
+    """Which function looks after each symbol, the functions, and their parameters, shape (symbols, p)."""
+    wanted = list(manage) if isinstance(manage, list | tuple) else [manage] * symbols
+    given = list(params) if isinstance(manage, list | tuple) else [params] * symbols
+    if len(wanted) != symbols or len(given) != symbols:
+        raise BadInput("manage", f"{len(wanted)} functions and {len(given)} parameters for {symbols} symbols")
+    known: list[Any] = []
+    for one in wanted:
+        if one is not None and all(one is not other for other in known):
+            known.append(one)
+    if len(known) > MANAGERS:
+        raise BadInput("manage", f"{len(known)} different functions manage the symbols of one account; {MANAGERS} are possible")
+    of = [-1 if one is None else next(i for i, other in enumerate(known) if other is one) for one in wanted]
+    rows = [np.zeros(1) if values is None else np.asarray(values, dtype=np.float64) for values in given]
+    values = np.zeros((symbols, max(len(row) for row in rows)))
+    for s, row in enumerate(rows):
+        values[s, : len(row)] = row
+    return np.array(of, dtype=np.int64), (*known, *[no_manage] * (MANAGERS - len(known))), values

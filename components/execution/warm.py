@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from components.execution.arrays import Costs, decision_arrays, market_of_bars, new_book, no_requests, spec_rows
+from components.execution.arrays import decision_arrays, market_of_bars, new_book, no_requests, spec_rows
 from components.execution.birth import close_bar
+from components.execution.costs import Costs
 from components.execution.paper import PaperBroker
 from components.execution.step import no_manage, run_step
 from components.fx import AccountSpec, Signal, instrument, validate_bars

@@ -11,8 +11,11 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """The function as machine code, kept on disk beside it; division by zero gives inf or NaN as in numpy."""
-    machine: Any = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    """The function as machine code, kept on disk beside it; division by zero gives inf or NaN as in numpy.
+
+    It lets other threads run beside it (a sweep runs one point on each core), so it must not write to an array that another thread may read.
+    """
+    machine: Any = njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     find = getattr(machine, "get_call_template", None)
     if find is not None:
         # Called with a constant, numba would compile one copy per value of it: a dozen of one average, for whose state lies in which place.

@@ -18,6 +18,7 @@ from components.features.compiled import compiled
 from components.fx import BadInput
 
 Floats = NDArray[np.float64]
+BLOCK = 1024
 
 
 def as_floats(values: ArrayLike) -> Floats:
@@ -174,11 +175,14 @@ def _talib_rows(rows: int, call: Callable[[], Floats]) -> Floats:
 
 @compiled
 def _window_sums(values: Floats, period: int, whole: int) -> Floats:
-    # Window by window inside, place by place outside: each sum runs from its oldest value on, and many windows advance at once.
+    # Each sum runs from its window's oldest value on. Many windows advance at once, in blocks that stay in the processor's nearest cache.
     sums = np.zeros(whole)
-    for k in range(period):
-        for t in range(whole):
-            sums[t] += values[t + k]
+    for first in range(0, whole, BLOCK):
+        some = sums[first : first + BLOCK]
+        for k in range(period):
+            added = values[first + k : first + k + len(some)]
+            for t in range(len(some)):
+                some[t] += added[t]
     return sums
 
 

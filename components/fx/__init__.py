@@ -2,9 +2,9 @@
 
 from components.fx.account import AccountSpec, MarginMode, conversion_rate, margin_required, profit_rate, rates_of_own_price
 from components.fx.bars import BAR_COLUMNS, PRICE_COLUMNS, validate_bars
-from components.fx.book import Action, EventKind, ExitKind, OrderKind, Refusal
+from components.fx.book import Action, EventKind, ExitKind, OrderKind, Refusal, SwapMode
 from components.fx.errors import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable, bad_input_of
-from components.fx.instrument import Instrument, instrument, known_symbols
+from components.fx.instrument import SWAP_MODES, SWAP_TRIPLE_DAYS, Instrument, instrument, known_symbols
 from components.fx.measures import (
     daily_equity,
     drawdown_curve,
@@ -35,6 +35,8 @@ __all__ = [
     "FX_DAY",
     "PRICE_COLUMNS",
     "SIGNAL_ID_LENGTH",
+    "SWAP_MODES",
+    "SWAP_TRIPLE_DAYS",
     "AccountSnapshot",
     "AccountSpec",
     "Action",
@@ -57,6 +59,7 @@ __all__ = [
     "Signal",
     "SignalAction",
     "SignalState",
+    "SwapMode",
     "Tick",
     "Timeframe",
     "Unavailable",

@@ -30,12 +30,16 @@ class AccountSpec:
         30.0 means that 30 of position value needs 1 of margin.
     margin_mode : {'hedging', 'netting'}
         Hedging holds several positions per symbol, netting one.
+    stop_out_level : float
+        Equity as a share of the margin in use, 0–1, below which the broker closes the position with the largest loss, again and again until the
+        level holds; 0.0 never does. MetaTrader shows it in percent.
     """
 
     currency: str = "USD"
     balance: float = 10_000.0
     leverage: float = 30.0
     margin_mode: MarginMode = "hedging"
+    stop_out_level: float = 0.5
 
     def __post_init__(self) -> None:
         if not (len(self.currency) == 3 and self.currency.isalpha() and self.currency.isupper()):
@@ -44,6 +48,8 @@ class AccountSpec:
             value = getattr(self, name)
             if not (isfinite(value) and value > 0):
                 raise BadInput(name, f"{value!r} is not a positive number")
+        if not (isfinite(self.stop_out_level) and 0 <= self.stop_out_level <= 1):
+            raise BadInput("stop_out_level", f"{self.stop_out_level!r} is not between 0 and 1; 0.5 is a stop-out at 50 %")
         if self.margin_mode not in ("hedging", "netting"):
             raise BadInput("margin_mode", f"{self.margin_mode!r} is neither 'hedging' nor 'netting'")
 

@@ -9,7 +9,8 @@ Everything that trades, in a backtest, on paper or live, keeps its state in thes
 
 NaN means "none" in every price field. Tickets are whole numbers; a position carries the ticket of the order that opened it, as in MetaTrader.
 P_BORN_BAR is the bar whose decision asked for the position: the same in bars, in ticks and live, so `manage` takes a position's age from it.
-P_OPEN_ROW is the row of the fill, which only the step's own events use. The KEY fields hold the place of an order, a stop and a target in
+P_OPEN_ROW is the row of the fill, which only the step's own events use. P_SWAP is the interest of all nights so far, not yet in the balance.
+A_CURRENCY, S_BASE and S_PROFIT are currencies as numbers (`currency_number`). The KEY fields hold the place of an order, a stop and a target in
 the queue of the `reference` fill policy, which works through one list.
 """
 
@@ -27,7 +28,9 @@ A_NEXT_TICKET = 5
 A_LEVERAGE = 6
 A_FRONT_KEY = 7
 A_BACK_KEY = 8
-ACCOUNT_FIELDS = 9
+A_STOP_OUT_LEVEL = 9
+A_CURRENCY = 10
+ACCOUNT_FIELDS = 11
 
 # position
 P_TICKET = 0
@@ -43,7 +46,8 @@ P_ENTRY_COST = 9
 P_STOP_KEY = 10
 P_TARGET_KEY = 11
 P_BORN_BAR = 12
-POSITION_FIELDS = 13
+P_SWAP = 13
+POSITION_FIELDS = 14
 
 # order
 O_TICKET = 0
@@ -92,7 +96,13 @@ S_LOT_MIN = 3
 S_LOT_MAX = 4
 S_MARGIN_RATE = 5
 S_DIGITS = 6
-SPEC_FIELDS = 7
+S_SWAP_MODE = 7
+S_SWAP_LONG = 8
+S_SWAP_SHORT = 9
+S_SWAP_TRIPLE = 10
+S_BASE = 11
+S_PROFIT = 12
+SPEC_FIELDS = 13
 
 # event: what the step did, shape (capacity, EVENT_FIELDS)
 E_ROW = 0
@@ -113,7 +123,27 @@ E_ENTRY_PRICE = 14
 E_ORDER_TICKET = 15
 E_STOP = 16
 E_TARGET = 17
-EVENT_FIELDS = 18
+E_SWAP = 18
+EVENT_FIELDS = 19
+
+
+def currency_number(code: str) -> float:
+    """A currency code as a number that compiled code can compare: its letters as the digits of one number, exact in float64."""
+    number = 0
+    for letter in code:
+        number = number * 256 + ord(letter) % 256
+    return float(number)
+
+
+class SwapMode(IntEnum):
+    """What a broker's swap figure means, as MetaTrader's SYMBOL_SWAP_MODE says it."""
+
+    POINTS = 0
+    ACCOUNT = 1
+    PROFIT = 2
+    BASE = 3
+    PERCENT = 4
+    PERCENT_OPEN = 5
 
 
 class OrderKind(IntEnum):
@@ -155,6 +185,9 @@ class Refusal(IntEnum):
     BOOK_FULL = 5
     UNKNOWN_TICKET = 6
     TRADING_HALTED = 7
+    OPEN_RISK = 8
+    TOTAL_POSITIONS = 9
+    CURRENCY_EXPOSURE = 10
 
 
 class ExitKind(IntEnum):

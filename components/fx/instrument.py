@@ -8,7 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from components.fx.book import SwapMode
 from components.fx.errors import BadInput
+
+SWAP_MODES = tuple(mode.name.lower() for mode in SwapMode)
+SWAP_TRIPLE_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "none")
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,14 @@ class Instrument:
         Sizes that the broker accepts, in lots.
     stops_level_points, freeze_level_points : int
         Smallest distance of a stop from the price, and the band in which orders cannot be changed, in points.
-    swap_long_points, swap_short_points : float
-        Overnight interest per lot and day, in points; kept for the record until the step charges swap.
+    swap_long, swap_short : float
+        Interest of one lot and night, positive where the trader is paid, in the unit of `swap_mode`. 0.0, as known instruments have it, charges
+        none: a swap table belongs to a broker and a date, so it must be given.
+    swap_mode : str
+        MetaTrader's SYMBOL_SWAP_MODE: ``"points"``; ``"account"``, ``"profit"`` or ``"base"``, money per lot in that currency; ``"percent"`` of the
+        current or ``"percent_open"`` of the opening price, a year of 360 days.
+    swap_triple_day : str
+        Weekday whose night counts three times (SYMBOL_SWAP_ROLLOVER3DAYS): ``"wednesday"`` at most brokers, ``"friday"`` at some; ``"none"``.
     margin_rate : float
         Share of the position's value that is held as margin at leverage 1.
     calculation_mode : str
@@ -54,8 +64,10 @@ class Instrument:
     lot_max: float = 100.0
     stops_level_points: int = 0
     freeze_level_points: int = 0
-    swap_long_points: float = 0.0
-    swap_short_points: float = 0.0
+    swap_long: float = 0.0
+    swap_short: float = 0.0
+    swap_mode: str = "points"
+    swap_triple_day: str = "wednesday"
     margin_rate: float = 1.0
     calculation_mode: str = "forex"
 
@@ -66,6 +78,12 @@ class Instrument:
             value = getattr(self, name)
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 raise BadInput(name, f"{value!r} is not a positive number")
+        for name in ("swap_long", "swap_short"):
+            if not math.isfinite(getattr(self, name)):
+                raise BadInput(name, f"{getattr(self, name)!r} is not a number")
+        for name, known in (("swap_mode", SWAP_MODES), ("swap_triple_day", SWAP_TRIPLE_DAYS)):
+            if getattr(self, name) not in known:
+                raise BadInput(name, f"{getattr(self, name)!r} is unknown; use one of {', '.join(known)}")
         if self.lot_max < self.lot_min:
             raise BadInput("lot_max", f"{self.lot_max} is below lot_min {self.lot_min}")
         if self.calculation_mode not in ("forex", "cfd"):

@@ -18,11 +18,15 @@ def returns_of(equity: Floats) -> Floats:
     return np.divide(np.diff(equity), before, out=np.zeros(max(len(equity) - 1, 0)), where=before > 0)
 
 
-def max_drawdown(equity: Floats) -> float:
-    """Largest fall from a running peak, as a positive fraction of that peak; 0.0 for fewer than two values."""
-    if len(equity) < 2:
+def max_drawdown(equity: Floats, start: float | None = None) -> float:
+    """Largest fall from a running peak, as a positive fraction of that peak; 0.0 for fewer than two values. `start` is a value before the first."""
+    if len(equity) + (start is not None) < 2:
         return 0.0
     peak = np.maximum.accumulate(equity)
+    if start is not None:
+        np.maximum(peak, start, out=peak)
+    if peak[0] > 0:  # and so is every later one
+        return max(0.0, 1.0 - float(np.min(np.divide(equity, peak, out=peak))))
     return float(np.max(np.where(peak > 0, 1.0 - equity / np.where(peak > 0, peak, 1.0), 0.0)))
 
 

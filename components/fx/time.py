@@ -231,8 +231,11 @@ class _Turns:
         """Which turn each instant follows. A day is 24 hours but for clock changes, so a guess is at most a turn or two away."""
         if not len(at_ms):
             return np.zeros(0, dtype=np.int64)
-        for outermost in (int(at_ms.min()), int(at_ms.max())):
-            self.place_of_one(outermost)
+        first, last = self.place_of_one(int(at_ms.min())), self.place_of_one(int(at_ms.max()))
+        if at_ms.ndim == 1 and bool((at_ms[1:] >= at_ms[:-1]).all()):
+            # In order, so that each turn is looked for among the instants and not each instant among the turns.
+            begins = np.searchsorted(at_ms, self.ms[first + 1 : last + 1])
+            return np.repeat(np.arange(first, last + 1), np.diff(begins, prepend=0, append=len(at_ms)))
         places = (at_ms - self.listed[0]) // MS_PER_DAY
         places += at_ms >= self.ms[places + 1]
         places -= at_ms < self.ms[places]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from components.pipeline.cross_step import cross_check_bar_set, record_checks
     from components.pipeline.dataset import build_dataset, freeze_dataset, load_dataset, load_transform
     from components.pipeline.dataset_diff import ColumnChange, DatasetDiff, RowsApart, diff_datasets
-    from components.pipeline.dataset_rows import split_rows
+    from components.pipeline.dataset_rows import fit_on, split_rows, usable_rows
     from components.pipeline.derive import resample_bar_set
     from components.pipeline.export import Exported, export_dataset
     from components.pipeline.information_bars import (

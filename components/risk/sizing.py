@@ -6,11 +6,11 @@ import math
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.fx import Refusal
+from components.strategy import lean
 
 # sizing row
 Z_MODE = 0
@@ -22,7 +22,10 @@ SIZING_FIELDS = 5
 
 # limits row
 L_MAX_RISK_FRACTION = 0
-LIMIT_FIELDS = 1
+L_MAX_OPEN_RISK = 1
+L_MAX_TOTAL_POSITIONS = 2
+L_MAX_CURRENCY_EXPOSURE = 3
+LIMIT_FIELDS = 4
 
 _RISK = 1.0
 _REFUSED_RISK = int(Refusal.RISK_PER_TRADE)
@@ -71,6 +74,14 @@ class Limits(BaseModel):
     ----------
     max_risk_fraction : float
         Share of equity, 0–1, that one position may lose at its stop.
+    max_open_risk : float
+        Share of equity that all positions and working entries of the account may lose together at their stops, from the prices of now; 0.0 is no
+        limit, here and below.
+    max_total_positions : int
+        Positions and working entries over all symbols of the account.
+    max_currency_exposure : float
+        Net value held in or owed of any one currency but the account's own, as a multiple of equity: 2.0 lets an account of 10,000 be long or
+        short 20,000 worth of euro, over all pairs with the euro.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,13 +89,20 @@ class Limits(BaseModel):
     max_risk_fraction: float = Field(
         0.02, gt=0, le=1, allow_inf_nan=False, description="share of equity that one position may lose at its stop (0.02 is two percent)"
     )
+    max_open_risk: float = Field(
+        0.0, ge=0, le=10, allow_inf_nan=False, description="share of equity that all positions together may lose at their stops (0: no limit)"
+    )
+    max_total_positions: int = Field(0, ge=0, le=1_000, description="positions and working entries over all symbols (count; 0: no limit)")
+    max_currency_exposure: float = Field(
+        0.0, ge=0, le=1_000, allow_inf_nan=False, description="net value in any one currency, as a multiple of equity (0: no limit)"
+    )
 
     def as_row(self) -> NDArray[np.float64]:
         """The parameters as compiled code needs them, shape (LIMIT_FIELDS,)."""
-        return np.array([self.max_risk_fraction])
+        return np.array([self.max_risk_fraction, self.max_open_risk, float(self.max_total_positions), self.max_currency_exposure])
 
 
-@njit(cache=True)
+@lean
 def stop_distance_of(price, stop, stop_distance, unstopped_move):  # type: ignore[no-untyped-def]
     """Distance from an entry price to its stop, in price units; `unstopped_move` × price where the decision names no stop (NaN)."""
     if not math.isnan(stop):
@@ -94,7 +112,7 @@ def stop_distance_of(price, stop, stop_distance, unstopped_move):  # type: ignor
     return price * unstopped_move
 
 
-@njit(cache=True)
+@lean
 def lots_for(sizing, equity, size_fraction, distance, contract_size, rate, lot_step, lot_min, lot_max):  # type: ignore[no-untyped-def]
     """Size of a new position.
 
@@ -131,7 +149,7 @@ def lots_for(sizing, equity, size_fraction, distance, contract_size, rate, lot_s
     return lots if lots >= lot_min - 1e-12 else 0.0
 
 
-@njit(cache=True)
+@lean
 def check_birth(limits, equity, lots, distance, contract_size, rate):  # type: ignore[no-untyped-def]
     """The limits on an order at its birth; 0 (`Refusal.NONE`) or the `Refusal` that stops it.
 

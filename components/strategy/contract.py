@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.fx import BadInput, Instrument, bad_input_of
 from components.fx import book as b
+from components.strategy.memo import Memo, read_only
 
 MANAGE_SIGNATURE = types.int64(
     types.float64[::1],
@@ -30,6 +31,20 @@ MANAGE_SIGNATURE = types.int64(
     types.int64,
 )
 """``manage(account, positions, n_positions, orders, n_orders, marks, bar, params, requests, n) -> n``, for `compiled_manage`."""
+
+
+def lean(function: Callable[..., Any]) -> Any:
+    """Compile a function that makes no arrays and gives none back: kept on disk, beside other threads, without counting references.
+
+    The step calls small functions with a dozen arrays each; counting references to them took more than half of its time. Such a function
+    may only read and write elements of what it is given; numba refuses to compile one that would need more.
+    """
+    return njit(cache=True, nogil=True, _nrt=False)(function)
+
+
+def lean_inline(function: Callable[..., Any]) -> Any:
+    """As `lean`, and its machine code goes into every function that calls it: for what the step does in each row that matters."""
+    return njit(cache=True, nogil=True, _nrt=False, forceinline=True)(function)
 
 
 def compiled_manage(function: Callable[..., int]) -> Any:
@@ -52,10 +67,30 @@ class Context:
     instrument : Instrument
     probabilities : DataFrame, optional
         Columns ``p_down p_flat p_up`` on the index of the bars; NaN where the model may not be asked (its own training time, warm-up).
+    memo : Memo, optional
+        Where many runs go over the same bars: what `shared` computed before.
     """
 
     instrument: Instrument
     probabilities: pd.DataFrame | None = None
+    memo: Memo | None = None
+
+    def shared(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """``function(*arguments)``; in a sweep computed once for all points that ask for the same of the same columns.
+
+        Parameters
+        ----------
+        function : callable
+            Depends on its arguments alone, such as the indicators of `components.features`.
+        *arguments
+            Columns of the bars as ``bars["close"].to_numpy()`` gives them, and numbers.
+
+        Returns
+        -------
+        ndarray
+            Read-only, in a sweep or not, because others may hold the same array.
+        """
+        return read_only(function(*arguments)) if self.memo is None else self.memo.result(function, arguments)
 
 
 @dataclass(frozen=True)
@@ -64,7 +99,8 @@ class Decisions:
 
     Every column has shape (n,) or is a scalar, which stands for a constant. `side` is +1, −1 or 0 (no wish, never "be flat"); `exit`
     names the side to close; `entry` is an `OrderKind`, `entry_price` its price; `stop` and `target` are prices, `stop_distance` and
-    `target_distance` distances from the fill, used where there is no price; NaN means none. `expiry_bars` 0 means no expiry.
+    `target_distance` distances from the fill, used where there is no price; NaN means none, and a distance that rounds to 0 points
+    (the true range of a flat hour) has the wish refused when its order is born. `expiry_bars` 0 means no expiry.
     """
 
     side: Any
@@ -93,22 +129,30 @@ class Decisions:
             values = np.asarray(getattr(self, item.name))
             if values.ndim > 1 or (values.ndim == 1 and len(values) != rows):
                 raise BadInput(f"decisions.{item.name}", f"shape {values.shape} is neither ({rows},) nor a scalar")
-        side = np.broadcast_to(np.asarray(self.side), rows)
-        wish = side != 0
+        side, out, kind = (np.broadcast_to(np.asarray(getattr(self, name)), rows) for name in ("side", "exit", "entry"))
         _only(side, (-1, 0, 1), "side")
-        _only(np.broadcast_to(np.asarray(self.exit), rows), (-1, 0, 1), "exit")
-        kind = np.broadcast_to(np.asarray(self.entry), rows)
+        _only(out, (-1, 0, 1), "exit")
         _only(kind, (0, 1, 2), "entry")
-        price = np.broadcast_to(np.asarray(self.entry_price, dtype=np.float64), rows)
-        _refuse(wish & (kind != 0) & ~(price > 0), price, "entry_price", "is not a price, and the entry is a stop or limit order")
+        # What belongs to an entry is looked at where there is a wish: that is few rows of many.
+        wishes = np.flatnonzero(side)
+
+        def wished(name: str) -> NDArray[Any]:
+            values = np.asarray(getattr(self, name))
+            return np.broadcast_to(values.astype(np.float64), len(wishes)) if values.ndim == 0 else values[wishes].astype(np.float64)
+
+        price = wished("entry_price")
+        _refuse((kind[wishes] != 0) & ~(price > 0), price, "entry_price", "is not a price, and the entry is a stop or limit order", wishes)
         for name in ("size_fraction", "confidence"):
-            values = np.broadcast_to(np.asarray(getattr(self, name), dtype=np.float64), rows)
-            _refuse(wish & ~((values >= 0) & (values <= 1)), values, name, "is not between 0 and 1")
-        for name in ("stop", "target", "stop_distance", "target_distance", "trail_distance"):
-            values = np.broadcast_to(np.asarray(getattr(self, name), dtype=np.float64), rows)
-            _refuse(wish & ~(np.isnan(values) | ((values > 0) & np.isfinite(values))), values, name, "is not positive")
-        expiry = np.broadcast_to(np.asarray(self.expiry_bars), rows)
-        _refuse(wish & (expiry < 0), expiry, "expiry_bars", "is negative")
+            values = wished(name)
+            _refuse(~((values >= 0) & (values <= 1)), values, name, "is not between 0 and 1", wishes)
+        for name in ("stop", "target"):
+            values = wished(name)
+            _refuse(~(np.isnan(values) | ((values > 0) & np.isfinite(values))), values, name, "is not positive", wishes)
+        for name in ("stop_distance", "target_distance", "trail_distance"):
+            values = wished(name)
+            _refuse(~(np.isnan(values) | ((values >= 0) & np.isfinite(values))), values, name, "is negative or without end", wishes)
+        expiry = wished("expiry_bars")
+        _refuse(expiry < 0, expiry, "expiry_bars", "is negative", wishes)
         return self
 
     def row(self, t: int) -> Decisions:
@@ -144,6 +188,8 @@ class Strategy:
         ``manage_params(params) -> float64 array`` for `manage`; None from it switches `manage` off.
     needs_model : bool
         Whether `Context.probabilities` must be there.
+    is_plain : bool
+        Whether `decide` runs plain Python bar by bar and so holds the interpreter (see `plain_strategy`): sweeps then use processes.
     """
 
     name: str
@@ -156,6 +202,7 @@ class Strategy:
     manage: Any = None
     manage_params: Callable[[Any], NDArray[np.float64] | None] | None = None
     needs_model: bool = False
+    is_plain: bool = False
 
     def parse(self, values: Mapping[str, Any] | Params | None) -> Params:
         """Parameters from a mapping.
@@ -180,9 +227,9 @@ class Strategy:
         return (None, None) if values is None else (self.manage, values)
 
 
-@njit(cache=True)
-def ask(requests, n, action, ticket, side):
-    """Start request n in compiled code; prices are NaN, everything else 0. Returns the row."""
+@lean
+def begin_request(requests, n, action, ticket, side):
+    """Start request n in compiled code; prices are NaN, everything else 0."""
     r = requests[n]
     r[:] = np.nan
     r[b.R_ACTION] = action
@@ -196,14 +243,23 @@ def ask(requests, n, action, ticket, side):
     r[b.R_REASON] = 0.0
     r[b.R_REFUSED] = 0.0
     r[b.R_EXIT] = 0.0
-    return r
+
+
+@njit(cache=True)
+def ask(requests, n, action, ticket, side):
+    """Start request n in compiled code; prices are NaN, everything else 0. Returns the row."""
+    begin_request(requests, n, action, ticket, side)
+    return requests[n]
 
 
 def _only(values: NDArray[Any], allowed: tuple[int, ...], name: str) -> None:
+    # The allowed numbers follow each other, so that two comparisons do for whole numbers.
+    if values.dtype.kind in "iu" and len(values) and values.min() >= allowed[0] and values.max() <= allowed[-1]:
+        return
     _refuse(~np.isin(values, allowed), values, name, f"is not one of {allowed}")
 
 
-def _refuse(bad: NDArray[np.bool_], values: NDArray[Any], name: str, problem: str) -> None:
+def _refuse(bad: NDArray[np.bool_], values: NDArray[Any], name: str, problem: str, rows: NDArray[np.intp] | None = None) -> None:
     if bad.any():
-        row = int(np.argmax(bad))
-        raise BadInput(f"decisions.{name}", f"{values[row]} at row {row} {problem}")
+        place = int(np.argmax(bad))
+        raise BadInput(f"decisions.{name}", f"{values[place]} at row {place if rows is None else rows[place]} {problem}")

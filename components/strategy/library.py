@@ -30,11 +30,19 @@ def _columns(bars: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
 
 
 def _brackets(price: Floats, side: NDArray[np.int8], true_range: Floats, params: Brackets) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Stop and target prices beside `price`, and where they can be set: flat hours (true range 0) allow no bracket."""
-    usable = true_range > 0
-    stop = price - side * params.stop_atr * true_range if params.stop_atr > 0 else np.full(len(price), np.nan)
-    target = price + side * params.target_atr * true_range if params.target_atr > 0 else np.full(len(price), np.nan)
-    return stop, target, usable
+    """Stop and target prices beside `price` where there is a side, and where they can be set: flat hours (true range 0) allow no bracket."""
+    stop, target = np.full(len(price), np.nan), np.full(len(price), np.nan)
+    rows = np.flatnonzero(side)
+    if params.stop_atr > 0:
+        stop[rows] = price[rows] - side[rows] * params.stop_atr * true_range[rows]
+    if params.target_atr > 0:
+        target[rows] = price[rows] + side[rows] * params.target_atr * true_range[rows]
+    return stop, target, true_range > 0
+
+
+def _reasons(side: NDArray[np.int8]) -> NDArray[np.int16]:
+    """1 with a long side, else 2."""
+    return np.where(side > 0, np.int16(1), np.int16(2))
 
 
 class SmaCrossParams(Brackets):
@@ -55,12 +63,13 @@ class SmaCrossParams(Brackets):
 def sma_cross(bars: pd.DataFrame, context: Context, params: SmaCrossParams) -> Decisions:
     """Enter with the crossing of two moving averages, leave the other side."""
     high, low, close = _columns(bars)
-    difference = sma(close, params.fast) - sma(close, params.slow)
-    before = np.concatenate(([np.nan], difference[:-1]))
-    side = np.where((difference > 0) & (before <= 0), 1, np.where((difference < 0) & (before >= 0), -1, 0)).astype(np.int8)
-    stop, target, usable = _brackets(close, side, atr(high, low, close, params.atr_period), params)
-    wish = np.where(usable, side, 0).astype(np.int8)
-    return Decisions(side=wish, exit=(-side).astype(np.int8), stop=stop, target=target, reason=np.where(side > 0, 1, 2).astype(np.int16))
+    difference = context.shared(sma, close, params.fast) - context.shared(sma, close, params.slow)
+    side = np.zeros(len(difference), dtype=np.int8)
+    side[1:] += (difference[1:] > 0) & (difference[:-1] <= 0)
+    side[1:] -= ((difference[1:] < 0) & (difference[:-1] >= 0)).view(np.int8)
+    stop, target, usable = _brackets(close, side, context.shared(atr, high, low, close, params.atr_period), params)
+    wish = side * usable
+    return Decisions(side=wish, exit=-side, stop=stop, target=target, reason=_reasons(side))
 
 
 class AtrBreakoutParams(Brackets):
@@ -75,12 +84,12 @@ class AtrBreakoutParams(Brackets):
 def atr_breakout(bars: pd.DataFrame, context: Context, params: AtrBreakoutParams) -> Decisions:
     """Enter where the close leaves the channel of the bars before it; stop and target by the average true range."""
     high, low, close = _columns(bars)
-    top = np.concatenate(([np.nan], highest(high, params.channel)[:-1]))
-    bottom = np.concatenate(([np.nan], lowest(low, params.channel)[:-1]))
+    top = np.concatenate(([np.nan], context.shared(highest, high, params.channel)[:-1]))
+    bottom = np.concatenate(([np.nan], context.shared(lowest, low, params.channel)[:-1]))
     side = np.where(close > top, 1, np.where(close < bottom, -1, 0)).astype(np.int8)
-    stop, target, usable = _brackets(close, side, atr(high, low, close, params.atr_period), params)
-    wish = np.where(usable, side, 0).astype(np.int8)
-    return Decisions(side=wish, exit=(-side).astype(np.int8), stop=stop, target=target, reason=np.where(side > 0, 1, 2).astype(np.int16))
+    stop, target, usable = _brackets(close, side, context.shared(atr, high, low, close, params.atr_period), params)
+    wish = side * usable
+    return Decisions(side=wish, exit=-side, stop=stop, target=target, reason=_reasons(side))
 
 
 @compiled_manage
@@ -114,14 +123,14 @@ class PullbackParams(Brackets):
 def pullback(bars: pd.DataFrame, context: Context, params: PullbackParams) -> Decisions:
     """After a dip against the trend, wait with a stop entry beyond the dip's bar; leave on the opposite set-up or when the trend turns."""
     high, low, close = _columns(bars)
-    mean = sma(close, params.trend)
-    strength = rsi(close, params.rsi_period)
-    true_range = atr(high, low, close, params.atr_period)
+    mean = context.shared(sma, close, params.trend)
+    strength = context.shared(rsi, close, params.rsi_period)
+    true_range = context.shared(atr, high, low, close, params.atr_period)
     trend = np.where(close > mean, 1, np.where(close < mean, -1, 0)).astype(np.int8)
     side = np.where((trend > 0) & (strength < params.rsi_low), 1, np.where((trend < 0) & (strength > 100 - params.rsi_low), -1, 0)).astype(np.int8)
     entry = np.where(side > 0, high + params.entry_atr * true_range, low - params.entry_atr * true_range)
     stop, target, usable = _brackets(entry, side, true_range, params)
-    wish = np.where(usable, side, 0).astype(np.int8)
+    wish = side * usable
     return Decisions(
         side=wish,
         exit=np.where(side != 0, -side, -trend if params.leave_on_turn else 0).astype(np.int8),
@@ -130,7 +139,7 @@ def pullback(bars: pd.DataFrame, context: Context, params: PullbackParams) -> De
         expiry_bars=params.expiry_bars,
         stop=stop,
         target=target,
-        reason=np.where(side > 0, 1, 2).astype(np.int16),
+        reason=_reasons(side),
     )
 
 
@@ -150,12 +159,10 @@ def model_edge(bars: pd.DataFrame, context: Context, params: ModelEdgeParams) ->
     up, down = context.probabilities["p_up"].to_numpy(), context.probabilities["p_down"].to_numpy()
     difference = up - down
     side = np.where(difference >= params.edge, 1, np.where(difference <= -params.edge, -1, 0)).astype(np.int8)
-    stop, target, usable = _brackets(close, side, atr(high, low, close, params.atr_period), params)
-    wish = np.where(usable, side, 0).astype(np.int8)
+    stop, target, usable = _brackets(close, side, context.shared(atr, high, low, close, params.atr_period), params)
+    wish = side * usable
     confidence = np.where(np.isnan(difference), 0.0, np.maximum(np.nan_to_num(up), np.nan_to_num(down)))
-    return Decisions(
-        side=wish, exit=(-side).astype(np.int8), stop=stop, target=target, confidence=confidence, reason=np.where(side > 0, 1, 2).astype(np.int16)
-    )
+    return Decisions(side=wish, exit=-side, stop=stop, target=target, confidence=confidence, reason=_reasons(side))
 
 
 def _break_even_params(params: AtrBreakoutParams) -> Floats | None:

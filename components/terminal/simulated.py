@@ -306,7 +306,8 @@ class SimulatedTerminal:
             "price": event.price,
             "lots": event.lots,
             "side": event.side,
-            "cost": event.cost,
+            # Interest is part of what a position cost, so that profit less cost is its net.
+            "cost": event.cost - event.swap,
             "stop": _none(event.stop),
             "target": _none(event.target),
         }

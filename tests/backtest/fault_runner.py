@@ -22,14 +22,20 @@ import hypothesis.strategies  # noqa: E402, F401
 import numba  # noqa: E402, F401
 import pandas  # noqa: E402, F401
 import pydantic  # noqa: E402, F401
+import pytest  # noqa: E402
 import talib  # noqa: E402, F401
 
 WORLDS = 150
+TESTS = Path(__file__).resolve().parents[1]
+BY_HAND = [
+    *(f"execution/test_{name}.py" for name in ("swap", "margin_level", "finer_rows", "account_limits")),
+    "backtest/test_slippage.py",
+]
 CAUGHT, PASSED, BROKEN = 1, 0, 2
 
 
 def check_all() -> None:
-    """Parity with backtesting.py, hedging and netting, and agreement with the naive account, on random worlds; no shrinking."""
+    """What is computed by hand; then, on random worlds and without shrinking, agreement with the naive account and parity with backtesting.py."""
     from dataclasses import replace
 
     import numpy as np
@@ -56,6 +62,8 @@ def check_all() -> None:
             account = replace(world.account, margin_mode=mode)
             compare_with_backtesting(world.frame(), world.decisions(), world.instrument, account, world.sizing, world.limits, manage, params)
 
+    files = [str(TESTS / name) for name in BY_HAND]
+    assert pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--no-header", "-W", "ignore", *files]) == pytest.ExitCode.OK
     oracle()
     parity()
 

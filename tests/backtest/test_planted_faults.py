@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MT5, REFERENCE, BIRTH, MOVES = (f"execution/{name}.py" for name in ("fill_mt5", "fill_reference", "birth", "moves"))
+MT5, REFERENCE, BIRTH, MOVES, ADVANCE, FINER, COSTS = (
+    f"execution/{name}.py" for name in ("fill_mt5", "fill_reference", "birth", "moves", "advance", "finer", "costs")
+)
+EXPOSURE = "risk/exposure.py"
 
 FAULTS = {
     "market entries take the wrong side of the spread": (MT5, "(ask_o if side > 0 else bid_o) + side * slip", "(bid_o if side > 0 else ask_o) + side * slip"),
@@ -22,7 +25,7 @@ FAULTS = {
     "a target that was gapped fills at its level": (MT5, "if at_open and (o - level) * side > 0:", "if False:"),
     "ambiguity goes to the trader": (MT5, "if resolution == AGAINST:", "if resolution != AGAINST:"),
     "a stop entry's own bar spares its stop": (MT5, "sure_stop = can_stop if not is_stop_entry else end_stop", "sure_stop = can_stop = False"),
-    "slippage helps": (MT5, "price - side * costs[0]", "price + side * costs[0]"),
+    "slippage helps": (MT5, "price - side * slip, specs", "price + side * slip, specs"),
     "the size is taken anew at the fill": (MT5, "open_position(t, s, o, price, o[b.O_LOTS],", "open_position(t, s, o, price, o[b.O_LOTS] * marks[s, 0] / price,"),
     "margin is not asked for": (MT5, "return need <= equity - margin_used(positions, counts, marks, specs, leverage)", "return True"),
     "an order lives one bar longer": (BIRTH, "- o[b.O_BORN_BAR] >= o[b.O_EXPIRY_BARS]", "- o[b.O_BORN_BAR] > o[b.O_EXPIRY_BARS]"),
@@ -35,6 +38,28 @@ FAULTS = {
     "the exit's commission is forgotten": (MOVES, "account[b.A_BALANCE] += profit - exit_cost", "account[b.A_BALANCE] += profit"),
     "reference: a gapped stop fills at its level": (REFERENCE, "price = min(o, stop) if p[b.P_SIDE] > 0 else max(o, stop)", "price = stop"),
     "reference: targets are met before stops": (REFERENCE, "account[b.A_FRONT_KEY] -= 1.0\n                p[b.P_STOP_KEY] = account[b.A_FRONT_KEY]", "account[b.A_BACK_KEY] += 1.0\n                p[b.P_STOP_KEY] = account[b.A_BACK_KEY]"),
+    "swap has the wrong sign": (ADVANCE, "p[b.P_SWAP] += nights", "p[b.P_SWAP] -= nights"),
+    "the triple night is a day late": (ADVANCE, "3 if weekday == triple else 1", "3 if weekday == triple + 1 else 1"),
+    "the weekend is charged": (ADVANCE, "if weekday < SATURDAY:", "if True:"),
+    "shorts pay what longs pay": (ADVANCE, "swap = specs[s, b.S_SWAP_LONG] if p[b.P_SIDE] > 0 else specs[s, b.S_SWAP_SHORT]", "swap = specs[s, b.S_SWAP_LONG]"),
+    "a bank's year has 365 days": (ADVANCE, "BANK_YEAR = 360.0", "BANK_YEAR = 365.0"),
+    "a part takes the whole swap": (MOVES, "swap = p[b.P_SWAP] * share", "swap = p[b.P_SWAP]"),
+    "swap never reaches the balance": (MOVES, "profit - exit_cost + swap", "profit - exit_cost"),
+    "swap of open positions is not in the equity": (MOVES, "* marks[s, 2] + p[b.P_SWAP]", "* marks[s, 2]"),
+    "the smallest loser goes first": (ADVANCE, "if profit < least:", "if -profit < least:"),
+    "the margin call looks at the close alone": (ADVANCE, "worst = worst_equity(t, market, account, positions, counts, marks, specs)", "worst = account[b.A_EQUITY]"),
+    "a margin call ends after one position": (ADVANCE, "margin = margin_used(positions, counts, marks, specs, account[b.A_LEVERAGE])", "margin = 0.0"),
+    "a stop-out slips nothing": (ADVANCE, "market, marks) - side * slip, specs", "market, marks), specs"),
+    "slippage is that of the row before": (ADVANCE, "slip = market.slip[t if market.slip.shape[0] > 1 else 0, s]", "slip = market.slip[t - 1 if market.slip.shape[0] > 1 else 0, s]"),
+    "slippage by range knows the bar of the fill": (COSTS, "true_range[:-1], period", "true_range[1:], period"),
+    "the first answer's events stay beside the finer ones": (ADVANCE, "    done = n\n    still = False", "    still = False"),
+    "the book is not taken back before finer rows": (ADVANCE, "    copy_book(kept.account, kept.positions, kept.orders, kept.counts, kept.marks, Book(account, positions, orders, counts, marks))\n", ""),
+    "the last finer row is left out": (ADVANCE, "range(finer.first[t], finer.first[t + 1])", "range(finer.first[t], finer.first[t + 1] - 1)"),
+    "an unclear finer row is not counted": (ADVANCE, "    if still:\n", "    if False:\n"),
+    "finer rows of another source are used": (FINER, "agrees[is_there] = np.logical_and.reduce(near)", "agrees[is_there] = True"),
+    "positions that are being closed still hold a place": (EXPOSURE, "lots_after(p[b.P_TICKET], p[b.P_LOTS], orders[q], counts[q, 1], requests, asked)", "p[b.P_LOTS]"),
+    "the currency that is owed is no exposure": (EXPOSURE, "net_base -= value", "net_base -= 0.0"),
+    "only the last position's risk counts": (EXPOSURE, "risk += its_lots * unit * away", "risk = its_lots * unit * away"),
     "reference: the entry's own bar is not looked at again": (REFERENCE, "again = again or reprocess", "again = False"),
 }  # fmt: skip
 
@@ -51,7 +76,7 @@ def test_every_planted_fault_is_caught_and_the_step_as_it_is_passes(tmp_path: Pa
         input=json.dumps(FAULTS),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1_800,
         check=False,
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},

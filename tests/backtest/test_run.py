@@ -33,7 +33,7 @@ def test_balance_and_net_profits_add_up_to_the_last_equity(name: str, policy: st
     assert len(trades) == stats["trades"] >= 50
     assert result.equity.iloc[-1] == pytest.approx(10_000 + trades["net_profit"].sum(), abs=1e-6)
     assert stats["net_profit"] == pytest.approx(trades["net_profit"].sum(), abs=1e-6)
-    expected_cost = 0.0 if policy == "reference" else (7.0 * trades["lots"]).sum()
+    expected_cost = (7.0 * trades["lots"]).sum()
     assert stats["costs"] == pytest.approx(expected_cost)
     assert len(result.equity) == len(real_bars)
     assert sum(stats["exits"].values()) == len(trades)

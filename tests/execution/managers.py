@@ -23,7 +23,8 @@ def busy(account: Any, positions: Any, n_positions: Any, orders: Any, n_orders: 
         price = marks[0] if side > 0 else marks[1]
         age = bar - p[b.P_OPEN_ROW]
         risk = (p[b.P_ENTRY] - p[b.P_STOP]) * side
-        if params[0] > 0 and risk > 0 and (price - p[b.P_ENTRY]) * side >= params[0] * risk:
+        # Room for the noise of the differences: the naive account counts in whole points.
+        if params[0] > 0 and risk > 0 and (price - p[b.P_ENTRY]) * side >= params[0] * risk - 1e-9:
             r = ask(requests, n, MODIFY, p[b.P_TICKET], side)
             r[b.R_STOP] = p[b.P_ENTRY]
             r[b.R_TARGET] = p[b.P_TARGET]

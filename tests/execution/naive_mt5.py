@@ -4,12 +4,19 @@ The rules, from the design page and the docstrings: buys, buy stops and exits of
 with its open: positions whose stop or target it has passed leave there, then market orders fill there; then stops and targets inside the
 row; then working orders, each with its own stop and target for the rest of the row. Where prices do not tell which of several outcomes
 happened, the trader gets the worst one (or the best, if asked for) and the row counts as ambiguous. Size is fixed at the decision.
+
+When the trading day of a row is not that of the row before, everything held pays or earns swap for each night from Monday to Friday that ended,
+three times for the triple one: it belongs to the position until that is closed. At the end of a row the broker looks at the level of equity to
+margin, with every position at the row's worst price for it; below the stop-out level the largest loser is closed there (less slippage), and so
+on. The row is unclear if its close shows another equity than its worst; in the trader's favour only the close counts.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 
 import numpy as np
 
@@ -49,11 +56,12 @@ class Holding:
     trail: int | None
     row: int
     cost: float
+    swap: float = 0.0
 
 
 @dataclass
 class Row:
-    """Bid prices and the spread of a row, in points, and the conversion rate."""
+    """Bid prices, spread and slippage of a row, in points; the conversion rate and the trading day."""
 
     open: int
     high: int
@@ -61,6 +69,8 @@ class Row:
     close: int
     spread: int
     rate: float
+    slip: int
+    day: date
 
     def side(self, is_ask: bool) -> tuple[int, int, int, int]:
         shift = self.spread if is_ask else 0
@@ -98,18 +108,23 @@ class NaiveAccount:
     orders: list[Order] = field(default_factory=list)
     events: list[tuple[object, ...]] = field(default_factory=list)
     ambiguous_rows: int = 0
+    left_rows: int = 0
     tickets: int = 0
     bid: int = 0
     ask: int = 0
     rate: float = 1.0
     now: int = 0
+    day: date | None = None
 
     def money(self, points: float, lots: float) -> float:
         """Value of a price difference, in account currency."""
         return points * self.instrument.point * round(lots * self.instrument.contract_size, 6) * self.rate
 
     def equity(self) -> float:
-        return self.balance + sum(self.money(h.side * ((self.bid if h.side > 0 else self.ask) - h.entry), h.lots) for h in self.holdings)
+        return self.balance + sum(self.gain(h, self.bid if h.side > 0 else self.ask) for h in self.holdings)
+
+    def gain(self, h: Holding, price: float) -> float:
+        return self.money(h.side * (price - h.entry), h.lots) + h.swap
 
     def margin(self, lots: float, price: int) -> float:
         return self.money(price, lots) * self.instrument.margin_rate / self.spec.leverage
@@ -122,7 +137,8 @@ class NaiveAccount:
         if self.bid == 0:
             self.bid, self.ask = row.open, row.open + row.spread
         unclear = False
-        slip = round(self.costs.slippage_points)
+        slip = row.slip
+        self.turn(row.day)
         for h in list(self.holdings):
             price = row.side(h.side < 0)[0]
             if _passed(h.stop, price, h.side):
@@ -142,12 +158,55 @@ class NaiveAccount:
         for order in [o for o in self.orders if o.kind != "market"]:
             unclear |= self.meet(order, row, slip)
         self.bid, self.ask = row.close, row.close + row.spread
+        unclear |= self.hold_level(row)
         self.ambiguous_rows += unclear
         if self.equity() <= 0:
             for h in list(self.holdings):
                 self.leave(h, self.bid if h.side > 0 else self.ask, "stop_out", False)
             self.orders.clear()
             self.balance = 0.0
+
+    def turn(self, day: date) -> None:
+        """The nights since the row before: what each position pays or earns for them, at the last bid and this row's rate."""
+        earlier, self.day = self.day, day
+        c = self.costs
+        if earlier is None or c.swap == "none":
+            return
+        while earlier < day:
+            name = earlier.strftime("%A").lower()
+            times = 0 if name in ("saturday", "sunday") else 3 if name == c.swap_triple_day else 1
+            for h in self.holdings:
+                size = (c.swap_long if h.side > 0 else c.swap_short) or 0.0
+                per_night = {
+                    "points": self.money(size, h.lots),
+                    "account": size * h.lots,
+                    "profit": size * h.lots * self.rate,
+                    "base": size * h.lots * self.bid * self.instrument.point * self.rate,
+                    "percent": self.money(self.bid, h.lots) * size / 36_000,
+                    "percent_open": self.money(h.entry, h.lots) * size / 36_000,
+                }
+                h.swap += times * per_night[c.swap_mode or "points"]
+            earlier += timedelta(days=1)
+
+    def hold_level(self, row: Row) -> bool:
+        """Margin call: whether it is unclear that, or where, the level was crossed."""
+
+        def at(h: Holding, is_worst: bool) -> int:
+            if is_worst:
+                return row.low if h.side > 0 else row.high + row.spread
+            return self.bid if h.side > 0 else self.ask
+
+        def level_holds(is_worst: bool) -> bool:
+            equity = self.balance + sum(self.gain(h, at(h, is_worst)) for h in self.holdings)
+            return equity >= self.spec.stop_out_level * sum(self.margin(h.lots, self.bid) for h in self.holdings)
+
+        if not self.holdings or self.spec.stop_out_level == 0 or level_holds(True):
+            return False
+        unclear = any(at(h, True) != at(h, False) for h in self.holdings)
+        while self.holdings and not level_holds(not self.favour):
+            loser = min(self.holdings, key=lambda h: self.gain(h, at(h, not self.favour)))
+            self.leave(loser, at(loser, not self.favour) - loser.side * row.slip, "stop_out", unclear)
+        return unclear
 
     def meet(self, order: Order, row: Row, slip: int) -> bool:
         """A working order meets a row; whether what followed is unclear."""
@@ -225,9 +284,11 @@ class NaiveAccount:
         share = lots / h.lots
         profit = self.money(h.side * (price - h.entry), lots)
         cost = lots * self.costs.commission_per_lot
-        self.balance += profit - cost
-        self.note("closed", h.side, lots, price, profit, cost + h.cost * share, why, unclear)
+        swap = h.swap * share
+        self.balance += profit - cost + swap
+        self.note("closed", h.side, lots, price, profit, cost + h.cost * share, why, unclear, swap)
         h.cost -= h.cost * share
+        h.swap -= swap
         h.lots = round(h.lots - lots, 8)
         if h.lots <= 0:
             self.holdings.remove(h)
@@ -236,9 +297,18 @@ class NaiveAccount:
         self.events.append((self.now, "refused", side, why))
 
     def note(
-        self, kind: str, side: int, lots: float, price: int, profit: float = 0.0, cost: float = 0.0, why: str = "", unclear: bool = False
+        self,
+        kind: str,
+        side: int,
+        lots: float,
+        price: int,
+        profit: float = 0.0,
+        cost: float = 0.0,
+        why: str = "",
+        unclear: bool = False,
+        swap: float = 0.0,
     ) -> None:
-        self.events.append((self.now, kind, side, lots, price, profit, cost, why, unclear))
+        self.events.append((self.now, kind, side, lots, price, profit, cost, why, unclear, swap))
 
     # the strategy asks
 
@@ -365,12 +435,23 @@ def _passed(level: int | None, price: float, side: int) -> bool:
     return level is not None and (price - level) * side <= 0
 
 
-def run_naive(rows: list[Row], decided: list[int], wanted: list[Wanted], account: NaiveAccount) -> list[float]:
-    """Equity after each row. `decided[t]` is the bar whose decisions become known after row t, −1 for none."""
+def run_naive(rows: list[Row], decided: list[int], wanted: list[Wanted], account: NaiveAccount, finer: list[list[Row]] | None = None) -> list[float]:
+    """Equity after each row. `decided[t]` is the bar whose decisions become known after row t, −1 for none; `finer[t]` are the rows that row t
+    consists of, by which it is lived through once more where it was unclear."""
     account.balance = account.spec.balance
     curve: list[float] = []
     for t, row in enumerate(rows):
+        before = copy.deepcopy(account) if finer else None
         account.see(t, row)
+        if before is not None and account.ambiguous_rows > before.ambiguous_rows:
+            vars(account).update(vars(before))
+            unclear = account.ambiguous_rows
+            for part in finer[t]:  # type: ignore[index]
+                account.see(t, part)
+                if account.equity() <= 0:
+                    break
+            account.left_rows += account.ambiguous_rows > unclear
+            account.ambiguous_rows = unclear + 1
         curve.append(account.equity())
         if curve[-1] <= 0:
             return curve[:-1] + [0.0] * (len(rows) - t)

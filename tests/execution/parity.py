@@ -20,7 +20,9 @@ COLUMNS = ["entry_bar", "exit_bar", "entry_price", "exit_price", "units", "profi
 def step_trades(step: StepResult, instrument: Instrument, last_bar: int) -> pd.DataFrame:
     """Closed trades, then the open positions at the last close, in the columns of `ReferenceRun.trades`."""
     closed = closed_trades(step.events)
-    closed = closed.assign(units=closed["side"] * np.round(closed["lots"] * instrument.contract_size), profit=closed["gross_profit"])[COLUMNS]
+    closed = closed.assign(
+        units=closed["side"] * np.round(closed["lots"] * instrument.contract_size), profit=closed["gross_profit"] - closed["cost"]
+    )[COLUMNS]
     rows = step.book.positions[0, : step.book.counts[0, 0]]
     bid, _, rate = step.book.marks[0]
     units = rows[:, b.P_SIDE] * np.round(rows[:, b.P_LOTS] * instrument.contract_size)
@@ -46,13 +48,16 @@ def compare_with_backtesting(
     limits: Limits,
     manage: Any = None,
     params: Any = None,
+    commission_per_lot: float = 0.0,
 ) -> tuple[pd.DataFrame, StepResult]:
     """Assert trade-for-trade equality; the trades and the step's result."""
+    costs = Costs(spread_points=0, commission_per_lot=commission_per_lot)
     step = run_step(
-        market_of_bars(bars, instrument, Costs(spread_points=0)),
+        market_of_bars(bars, instrument, costs),
         decision_arrays(decisions, len(bars)),
         [instrument],
         account,
+        costs=costs,
         sizing=sizing,
         limits=limits,
         policy="reference",
@@ -60,7 +65,17 @@ def compare_with_backtesting(
         params=params,
         first_bar=1,
     )
-    theirs = run_reference(bars, decisions, instrument=instrument, account=account, sizing=sizing, limits=limits, manage=manage, params=params)
+    theirs = run_reference(
+        bars,
+        decisions,
+        instrument=instrument,
+        account=account,
+        sizing=sizing,
+        limits=limits,
+        manage=manage,
+        params=params,
+        commission_per_lot=commission_per_lot,
+    )
     ours = step_trades(step, instrument, len(bars) - 1)
     expected = theirs.trades.astype(dict.fromkeys(COLUMNS, float))
     if theirs.equity[-1] <= 0:

@@ -22,3 +22,9 @@ def test_random_bars_give_what_the_naive_account_gives(world: World) -> None:
 def test_random_ticks_give_what_the_naive_account_gives(world: World) -> None:
     step = compare_with_oracle(replace(world, manage=None), as_ticks=True)
     assert step.ambiguous_rows == 0, "a tick has one price: nothing in it is ambiguous"
+
+
+@given(worlds(reference=False))
+@RANDOM
+def test_rows_that_finer_ones_decide_give_what_the_naive_account_gives(world: World) -> None:
+    compare_with_oracle(world, with_finer=True)

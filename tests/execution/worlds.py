@@ -65,6 +65,7 @@ class World:
     rates: tuple[float, ...] | None = None
     manage: tuple[float, ...] | None = None
     resolution: str = "against"
+    slips: tuple[int, ...] | None = None
 
     @property
     def instrument(self) -> Instrument:
@@ -156,6 +157,19 @@ def wishes(*, distances: bool) -> Any:
     )
 
 
+def swaps() -> Any:
+    """A broker's swap table in any mode, or none."""
+    size = st.sampled_from((-7.5, -1.0, 0.0, 2.5, 40.0))
+    table = {
+        "swap_mode": st.sampled_from(("points", "account", "profit", "base", "percent", "percent_open")),
+        "swap_long": size,
+        "swap_short": size,
+        "swap_triple_day": st.sampled_from(("monday", "wednesday", "wednesday", "friday", "none")),
+        "swap": st.sampled_from(("table", "table", "none")),
+    }
+    return st.one_of(st.just({}), st.fixed_dictionaries(table), st.fixed_dictionaries(table))
+
+
 @st.composite
 def worlds(draw: Any, *, reference: bool, min_bars: int = 12, max_bars: int = 40) -> World:
     """A whole run."""
@@ -189,5 +203,20 @@ def worlds(draw: Any, *, reference: bool, min_bars: int = 12, max_bars: int = 40
     symbol = draw(st.sampled_from(("EURUSD", "USDJPY", "EURGBP")))
     near = {"EURUSD": 1.0, "USDJPY": 0.0067, "EURGBP": 1.27}[symbol]
     rates = None if symbol == "EURUSD" else tuple(near * (1 + draw(st.integers(-20, 20)) / 1000) for _ in drawn)
-    costs = Costs(spread_points=0, slippage_points=draw(st.sampled_from((0.0, 2.0, 30.0))), commission_per_lot=draw(st.sampled_from((0.0, 3.5))))
-    return replace(world, symbol=symbol, rates=rates, costs=costs, resolution=draw(st.sampled_from(("against", "favour"))))
+    costs = Costs(
+        spread_points=0,
+        slippage_points=draw(st.sampled_from((0.0, 2.0, 30.0))),
+        commission_per_lot=draw(st.sampled_from((0.0, 3.5))),
+        **draw(swaps()),
+    )
+    slips = draw(st.one_of(st.none(), st.lists(st.integers(0, 12), min_size=rows, max_size=rows).map(tuple)))
+    account = replace(world.account, stop_out_level=draw(st.sampled_from((0.5, 0.5, 0.0, 0.9, 1.0))))
+    if draw(st.integers(0, 2)) == 0:
+        lots, places = draw(st.sampled_from((0.05, 0.12))), draw(st.integers(1, 3))
+        # So little over the margin of one position that a few bars can call it.
+        balance = round(lots * 100_000 * near / 100.0 * draw(st.sampled_from((1.05, 1.2, 2.2, 3.3))), 2)
+        account = replace(account, balance=balance, leverage=100.0, stop_out_level=draw(st.sampled_from((0.5, 0.9, 1.0))))
+        world = replace(world, sizing=Sizing(mode="fixed", fixed_lots=lots, max_positions=places), limits=Limits(max_risk_fraction=1.0))
+    return replace(
+        world, symbol=symbol, rates=rates, costs=costs, resolution=draw(st.sampled_from(("against", "favour"))), account=account, slips=slips
+    )  # fmt: skip
