@@ -44,6 +44,7 @@ from components.bridge import (
     wire,
 )
 from components.fx import BadInput, NotFound, PlatformError, SignalState, Unavailable
+from components.orchestrator import api_backtest
 
 # A book of 5,000 positions and as many orders, and 100,000 known signals.
 LARGEST_BOOK_BYTES = 12 * 1024 * 1024
@@ -210,6 +211,9 @@ def compare_runs(bridge: Bridge, sent: shapes.ComparePost) -> Any:
     return compare(bridge.home, sent.ids, sent.criterion)
 
 
+ROUTES.extend(api_backtest.routes())
+
+
 def _document() -> dict[str, Any]:
     from components.backtest import ImportedBacktest
 
@@ -235,7 +239,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_error_handler(Exception, _crash)
     host = "localhost" if settings.host == "127.0.0.1" else settings.host
     dashboard = [f"http://{name}:{settings.dashboard_port}" for name in {settings.host, host}]
-    CORS(app, resources=r"/api/v1/(health|openapi\.json|signals|backtests).*", origins=dashboard, expose_headers=[ERROR_HEADER])
+    CORS(app, resources=r"/api/v1/(health|openapi\.json|signals|backtests?).*", origins=dashboard, expose_headers=[ERROR_HEADER])
     app.after_request(lambda response: _counted(bridge, response))
     return app
 

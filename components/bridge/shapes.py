@@ -261,7 +261,7 @@ class ComparePost(Sent):
     """Which stored backtests to compare, and by what."""
 
     ids: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=128)]], Field(min_length=2, max_length=50)]
-    criterion: Literal["sharpe", "return", "drawdown"] = "sharpe"
+    criterion: Literal["sharpe", "return", "drawdown", "profit_factor", "calmar", "dsr"] = "sharpe"
 
 
 class FeedQuery(Query):

@@ -1,6 +1,7 @@
 """The trial ledger: every try that anybody makes, the failed and discarded ones too. Nothing in it is ever changed or deleted."""
 
 from components.ledger.code import code_version
+from components.ledger.counts import Tally, tally
 from components.ledger.store import TRIAL_STATES, Trial, TrialLedger, TrialState
 
-__all__ = ["TRIAL_STATES", "Trial", "TrialLedger", "TrialState", "code_version"]
+__all__ = ["TRIAL_STATES", "Tally", "Trial", "TrialLedger", "TrialState", "code_version", "tally"]

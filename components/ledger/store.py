@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -130,27 +130,36 @@ class TrialLedger:
         BadInput
             If a name is empty, the state unknown, or `params` or `metrics` is not JSON.
         """
-        for name, value in {"family": family, "strategy": strategy, "code_version": code_version, "kind": kind}.items():
-            if not value:
-                raise BadInput(name, "is empty; a trial without it cannot be counted")
-        if state not in TRIAL_STATES:
-            raise BadInput("state", f"{state!r} is unknown; use one of {', '.join(TRIAL_STATES)}")
-        row = {
-            "id": trial_id or f"{now_ms():012x}{secrets.token_hex(5)}",
-            "family": family,
-            "strategy": strategy,
-            "params": _text("params", params),
-            "dataset_id": dataset_id,
-            "code_version": code_version,
-            "kind": kind,
-            "state": state,
-            "metrics": _text("metrics", metrics),
-            "returns_digest": returns_digest,
-            "created_ms": now_ms(),
-        }
-        with self.database.write() as connection:
-            insert_or_ignore(connection, _trials, [row])
+        row = _row(family, strategy, params, dataset_id, code_version, kind, state, metrics, returns_digest, trial_id)
+        self._insert([row])
         return str(row["id"])
+
+    def append_many(self, trials: Iterable[Mapping[str, Any]]) -> int:
+        """Write many trials down in one transaction: all of them are on disk when this returns, or none is.
+
+        Parameters
+        ----------
+        trials : iterable of mapping
+            For each the parameters of `append` by name; `returns_digest` and `trial_id` may be left out. A `trial_id` that is there already is
+            left as it is, so that work that is resumed counts once.
+
+        Returns
+        -------
+        int
+            How many were new.
+
+        Raises
+        ------
+        BadInput
+            If a trial lacks a field, has an unknown one, or cannot be written as in `append`; then none is written.
+        """
+        rows = []
+        for place, trial in enumerate(trials):
+            wrong = next((name for name in (*_GIVEN, *trial) if (name in _GIVEN) != (name in trial) and name not in _MAY_BE_GIVEN), None)
+            if wrong is not None:
+                raise BadInput(f"trials.{place}.{wrong}", "is missing" if wrong in _GIVEN else f"is unknown; a trial has {', '.join(_GIVEN)}")
+            rows.append(_row(*(trial[name] for name in _GIVEN), *(trial.get(name) for name in _MAY_BE_GIVEN)))
+        return self._insert(rows)
 
     def list(self, family: str | None = None, limit: int = 100) -> Trials:
         """The newest trials first, all of them or those of one family."""
@@ -166,6 +175,50 @@ class TrialLedger:
     def close(self) -> None:
         """Close this process's connections."""
         self.database.close()
+
+    def _insert(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        if not rows:
+            return 0
+        with self.database.write() as connection:
+            return insert_or_ignore(connection, _trials, rows)
+
+
+_GIVEN = ("family", "strategy", "params", "dataset_id", "code_version", "kind", "state", "metrics")
+_MAY_BE_GIVEN = ("returns_digest", "trial_id")
+
+
+def _row(
+    family: str,
+    strategy: str,
+    params: Mapping[str, Any],
+    dataset_id: str | None,
+    code_version: str,
+    kind: str,
+    state: str,
+    metrics: Mapping[str, Any],
+    returns_digest: str | None,
+    trial_id: str | None,
+) -> dict[str, Any]:
+    """A trial as its table holds it; `BadInput` where it cannot be counted."""
+    for name, value in {"family": family, "strategy": strategy, "code_version": code_version, "kind": kind}.items():
+        if not value:
+            raise BadInput(name, "is empty; a trial without it cannot be counted")
+    if state not in TRIAL_STATES:
+        raise BadInput("state", f"{state!r} is unknown; use one of {', '.join(TRIAL_STATES)}")
+    now = now_ms()
+    return {
+        "id": trial_id or f"{now:012x}{secrets.token_hex(5)}",
+        "family": family,
+        "strategy": strategy,
+        "params": _text("params", params),
+        "dataset_id": dataset_id,
+        "code_version": code_version,
+        "kind": kind,
+        "state": state,
+        "metrics": _text("metrics", metrics),
+        "returns_digest": returns_digest,
+        "created_ms": now,
+    }
 
 
 def _of(query: sa.Select[Any], family: str | None) -> sa.Select[Any]:

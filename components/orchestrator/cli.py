@@ -10,7 +10,21 @@ import sys
 
 import typer
 
-from components.orchestrator import cli_backtest, cli_data, cli_dataset, cli_desk, cli_features, cli_jobs, cli_platform, cli_quality
+from components.orchestrator import (
+    cli_audit,
+    cli_backtest,
+    cli_data,
+    cli_dataset,
+    cli_desk,
+    cli_features,
+    cli_honesty,
+    cli_jobs,
+    cli_mt5,
+    cli_platform,
+    cli_quality,
+    cli_sweep,
+    cli_walkforward,
+)
 
 app = typer.Typer(
     name="sequence",
@@ -20,7 +34,21 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for topic in (cli_platform, cli_data, cli_quality, cli_features, cli_dataset, cli_jobs, cli_backtest, cli_desk):
+for topic in (
+    cli_platform,
+    cli_data,
+    cli_quality,
+    cli_features,
+    cli_dataset,
+    cli_jobs,
+    cli_backtest,
+    cli_sweep,
+    cli_walkforward,
+    cli_honesty,
+    cli_audit,
+    cli_mt5,
+    cli_desk,
+):
     topic.add_to(app)
 
 

@@ -72,6 +72,32 @@ def run_backtest(
     do_job("backtest", payload, queue, as_json)
 
 
+@backtest.command("portfolio")
+def run_portfolio(
+    leg: Annotated[
+        list[str], typer.Argument(help="Legs, each as STRATEGY@BAR_SET_ID, with parameters as STRATEGY@BAR_SET_ID:name=value,name=value.")
+    ],
+    field: Annotated[list[str] | None, typer.Option("--set", help="Another field of the run, as name=value; repeat it.")] = None,
+    queue: Queue = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run several strategies and symbols on one account: shared equity, shared margin, limits over all of them."""
+    legs = [_leg(text) for text in leg]
+    do_job("portfolio", {"legs": legs, **chosen(field, "set")}, queue, as_json)
+
+
+def _leg(text: str) -> dict[str, Any]:
+    from components.fx import BadInput
+
+    name, at, rest = text.partition("@")
+    bar_set_id, _, pairs = rest.partition(":")
+    if not (name and at and bar_set_id):
+        raise BadInput("leg", f"{text!r} is not STRATEGY@BAR_SET_ID, such as sma_cross@EURUSD-H1-86bed4ff6814:fast=5")
+    leg: dict[str, Any] = {"strategy": name, "bar_set_id": bar_set_id, "params": chosen([pair for pair in pairs.split(",") if pair], "leg")}
+    model_id = model_of(name, None)
+    return leg if model_id is None else {**leg, "model_id": model_id}
+
+
 def model_of(strategy: str, model: str | None) -> str | None:
     """Id of the model that a strategy uses: the named one, the newest one for a model strategy, else None."""
     from components.fx import NotFound
@@ -131,7 +157,7 @@ def import_report(file: Annotated[str, typer.Argument(help="A JSON file, or - fo
 
 def compare_runs(
     ids: Annotated[list[str], typer.Argument(help="Ids of at least two runs.")],
-    by: Annotated[str, typer.Option(help="sharpe, return or drawdown.")] = "sharpe",
+    by: Annotated[str, typer.Option(help="sharpe, return, drawdown, profit_factor, calmar or dsr.")] = "sharpe",
     as_json: AsJson = False,
 ) -> None:
     """Compare runs: the winner, and what the others lack."""

@@ -13,7 +13,23 @@ if TYPE_CHECKING:
     from components.pipeline import Request
 
 Document = dict[str, Any]
-KINDS = ("collect", "resample", "repair", "cross_check", "check_features", "dataset", "export", "train", "backtest")
+KINDS = (
+    "collect",
+    "resample",
+    "repair",
+    "cross_check",
+    "check_features",
+    "dataset",
+    "export",
+    "train",
+    "backtest",
+    "portfolio",
+    "sweep",
+    "walkforward",
+    "honesty",
+    "audit",
+    "mt5_compare",
+)
 
 
 def job_functions(home: Path) -> dict[str, JobFunction]:
@@ -32,6 +48,12 @@ def job_functions(home: Path) -> dict[str, JobFunction]:
     export          dataset_id, path, format, overwrite                       path, rows, bytes, sha256
     train           `TrainSpec`                                               what `components.training.train` answers
     backtest        `BacktestSpec`                                            run_id, strategy, total_return, sharpe, …
+    portfolio       `PortfolioSpec`                                           run_id, strategy, total_return, sharpe, …
+    sweep           `SweepSpec`                                               study_id, strategy, state, points, failed, best, …
+    walkforward     `WalkForwardSpec`                                         study_id, strategy, efficiency, out_of_sample, …
+    honesty         `HonestySpec`                                             study_id, run_id, dsr, tried, pbo, skipped
+    audit           `AuditSpec`: run_id or a backtest's fields; cuts, rows    study_id, strategy, passed, leaks, findings
+    mt5_compare     `ComparisonSpec`: run_id, report_run_id, clock, …         study_id, matched, missing, extra, waterfall, change, …
     ==============  ========================================================  ==============================================
     """
     functions: dict[str, Callable[[Path, Document, Progress], Document]] = {
@@ -44,6 +66,12 @@ def job_functions(home: Path) -> dict[str, JobFunction]:
         "export": _export,
         "train": _train,
         "backtest": _execute_backtest,
+        "portfolio": _execute_portfolio,
+        "sweep": _sweep,
+        "walkforward": _walkforward,
+        "honesty": _examine,
+        "audit": _audit,
+        "mt5_compare": _mt5_compare,
     }
     return {kind: _bound(function, home) for kind, function in functions.items()}
 
@@ -101,6 +129,39 @@ def parsed(kind: str, payload: Any) -> Document:
         from components.training import TrainSpec
 
         parse_payload(TrainSpec, payload)
+    elif kind == "walkforward":
+        from components.backtest import parse_walkforward
+        from components.strategy import strategy
+
+        walk = parse_walkforward(payload)
+        walk.points(strategy(walk.strategy))
+    elif kind == "honesty":
+        from components.backtest import parse_honesty
+
+        parse_honesty(payload)
+    elif kind == "audit":
+        from components.backtest import parse_audit
+        from components.strategy import strategy
+
+        asked = parse_audit(payload).backtest
+        if asked is not None:
+            strategy(asked.strategy).parse(asked.params)
+    elif kind == "mt5_compare":
+        from components.backtest import parse_comparison
+
+        parse_comparison(payload)
+    elif kind == "portfolio":
+        from components.backtest import parse_portfolio
+        from components.strategy import strategy
+
+        for leg in parse_portfolio(payload).legs:
+            strategy(leg.strategy).parse(leg.params)
+    elif kind == "sweep":
+        from components.backtest import axes_of, parse_sweep_spec
+        from components.strategy import strategy
+
+        sweep = parse_sweep_spec(payload)
+        axes_of(strategy(sweep.strategy), sweep)
     else:
         from components.backtest import parse_spec
         from components.strategy import strategy
@@ -258,9 +319,71 @@ def _train(home: Path, payload: Document, progress: Progress) -> Document:
     return train(home, payload, progress)
 
 
+def _execute_portfolio(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.backtest import execute_portfolio
+
+    run = execute_portfolio(home, payload, progress)
+    measures = {"total_return": run.total_return, "sharpe": run.sharpe, "max_drawdown": run.max_drawdown, "trades": run.trades}
+    return {"run_id": run.id, "strategy": run.strategy, **measures}
+
+
 def _execute_backtest(home: Path, payload: Document, progress: Progress) -> Document:
     from components.backtest import execute_backtest
 
     run = execute_backtest(home, payload, progress)
     measures = {"total_return": run.total_return, "sharpe": run.sharpe, "max_drawdown": run.max_drawdown, "trades": run.trades}
     return {"run_id": run.id, "strategy": run.strategy, **measures}
+
+
+def _sweep(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.backtest import execute_sweep
+
+    study = execute_sweep(home, payload, progress)
+    shown = ("points", "done", "failed", "impossible", "ranked", "criterion", "best", "neighbourhood", "seconds")
+    return {"study_id": study.id, "strategy": study.strategy, "state": study.state, **{name: study.result[name] for name in shown}}
+
+
+def _walkforward(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.backtest import execute_walkforward
+
+    study = execute_walkforward(home, payload, progress)
+    shown = ("mode", "points", "trials", "efficiency", "profitable_windows", "concentration", "out_of_sample", "seconds")
+    return {"study_id": study.id, "strategy": study.strategy, "windows": len(study.result["windows"]), **{name: study.result[name] for name in shown}}
+
+
+def _examine(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.backtest import examine
+
+    study = examine(home, payload, progress)
+    found = study.result
+    return {
+        "study_id": study.id,
+        "run_id": study.run_id,
+        "dsr": (found.get("dsr") or {}).get("effective"),
+        "tried": found["trials"]["raw"],
+        "pbo": (found.get("pbo") or {}).get("probability"),
+        "skipped": found["skipped"],
+    }
+
+
+def _audit(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.backtest import execute_audit
+
+    study = execute_audit(home, payload, progress)
+    found = study.result
+    return {
+        "study_id": study.id,
+        "strategy": study.strategy,
+        "passed": found["passed"],
+        "leaks": [leak["column"] for leak in found["leaks"]],
+        "findings": len(found["findings"]),
+    }
+
+
+def _mt5_compare(home: Path, payload: Document, progress: Progress) -> Document:
+    from components.backtest import compare_with_report, parse_comparison
+
+    asked = parse_comparison(payload)
+    bars, price, clock = asked.tolerance_bars, asked.price_tolerance, asked.broker_clock
+    study = compare_with_report(home, asked.run_id, asked.report_run_id, tolerance_bars=bars, price_tolerance=price, clock=clock, progress=progress)
+    return {"study_id": study.id, **study.result}

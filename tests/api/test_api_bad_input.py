@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import secrets
@@ -59,7 +60,25 @@ GOOD: dict[str, tuple[str, Any]] = {
     "import_run": ("/api/v1/backtests/import", {"name": "n", "strategy": "s", "symbol": "EURUSD", "balance": 1e4, "trades": [TRADE]}),
     "list_runs": ("/api/v1/backtests?limit=5", None),
     "compare_runs": ("/api/v1/backtests/compare", {"ids": ["a", "b"], "criterion": "sharpe"}),
+    "queue_backtest_job": ("/api/v1/backtest/jobs", {"kind": "backtest", "payload": {"strategy": "sma_cross", "bar_set_id": "b"}}),
+    "backtest_job": ("/api/v1/backtest/jobs/j1", None),
+    "cancel_backtest_job": ("/api/v1/backtest/jobs/j1/cancel", {"by": "someone"}),
+    "backtest_runs": ("/api/v1/backtest/runs?limit=5", None),
+    "backtest_run": ("/api/v1/backtest/runs/r1", None),
+    "backtest_trades": ("/api/v1/backtest/runs/r1/trades?first=0&limit=5", None),
+    "backtest_equity": ("/api/v1/backtest/runs/r1/equity?first=0&limit=5", None),
+    "backtest_verdict": ("/api/v1/backtest/runs/r1/verdict", None),
+    "backtest_findings": ("/api/v1/backtest/runs/r1/findings", None),
+    "backtest_slices": ("/api/v1/backtest/runs/r1/slices", None),
+    "backtest_leaderboard": ("/api/v1/backtest/leaderboard?limit=5", None),
+    "compare_backtests": ("/api/v1/backtest/compare", {"ids": ["a", "b"], "criterion": "calmar"}),
+    "backtest_studies": ("/api/v1/backtest/studies?kind=sweep&run_id=r1&limit=5", None),
+    "backtest_study": ("/api/v1/backtest/studies/s1", None),
+    "backtest_study_table": ("/api/v1/backtest/studies/s1/points?first=0&limit=5", None),
 }  # fmt: skip
+GOOD["import_tester_report"] = (
+    "/api/v1/backtest/reports", {"content": base64.b64encode(json.dumps(GOOD["import_run"][1]).encode()).decode(), "name": "n", "symbol": "EURUSD"},
+)  # fmt: skip
 SIGNED = [row for row in ROUTES if row.is_signed]
 POSTED = [row for row in SIGNED if row.method == "POST"]
 ASKED = [row for row in SIGNED if row.query is not None]

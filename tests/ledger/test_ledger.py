@@ -71,6 +71,36 @@ def test_the_same_trial_twice_is_two_trials_unless_the_sender_names_it(ledger: T
     assert ledger.count() == 3
 
 
+def trial_of(**changes: object) -> dict[str, object]:
+    """A trial for `append_many`."""
+    plain = {"family": "f", "strategy": "s", "params": {}, "dataset_id": None, "code_version": "v", "kind": "sweep_point", "state": "done"}
+    return {**plain, "metrics": {"sharpe": np.float64(1.5)}, **changes}
+
+
+def test_many_trials_are_written_at_once_and_counted_once(ledger: TrialLedger) -> None:
+    rows = [trial_of(params={"n": n}, trial_id=f"study-{n}", returns_digest=f"{n:04x}") for n in range(5)]
+    assert ledger.append_many(rows) == 5
+    assert ledger.append_many([*rows, trial_of(trial_id="study-5")]) == 1, "a sweep that is resumed counts its points once"
+    assert ledger.append_many([]) == 0
+    assert ledger.count("f") == 6
+    newest = ledger.list("f")
+    assert (newest[1].params, newest[1].returns_digest, newest[1].metrics, newest[0].returns_digest) == ({"n": 4}, "0004", {"sharpe": 1.5}, None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        (trial_of(state="lost"), "state"),
+        (trial_of(colour="red"), "trials.1.colour"),
+        ({name: value for name, value in trial_of().items() if name != "kind"}, "trials.1.kind"),
+    ],
+)
+def test_of_many_trials_none_is_written_where_one_is_wrong(ledger: TrialLedger, wrong: dict[str, object], field: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        ledger.append_many([trial_of(), wrong])
+    assert (refused.value.field, ledger.count()) == (field, 0)
+
+
 @pytest.mark.parametrize("statement", ["UPDATE trials SET state = 'done'", "DELETE FROM trials"])
 def test_nothing_in_the_ledger_can_be_changed_or_deleted(ledger: TrialLedger, statement: str) -> None:
     append(ledger, state="failed")
