@@ -407,3 +407,12 @@ def test_interest_that_takes_a_quarter_of_the_profit_is_found_too() -> None:
     found = CHECKS["swap_share"](made_up(paying))
     assert found is not None
     assert "took 600.00 of" in found.finding
+
+
+def test_positions_of_different_symbols_do_not_add_to_each_other() -> None:
+    def two_symbols(frame: Frame) -> None:
+        averaged_down(frame)
+        frame["symbol"] = np.where(np.arange(len(frame)) % 2, "GBPUSD", "EURUSD")
+
+    assert "averaging_down" in [one.code for one in diagnose(made_up(averaged_down))]
+    assert "averaging_down" not in [one.code for one in diagnose(made_up(two_symbols))]

@@ -184,10 +184,16 @@ def martingale(e: Evidence) -> Said | None:
 @check("averaging_down", "Adds to losers", "doubt", "Take the adding out and test again: a trend that does not turn ends the account.", fewest=10)
 def averaging_down(e: Evidence) -> Said | None:
     """Positions that are added beside one on the same side at a worse price."""
-    order = np.argsort(e.entry_ms, kind="stable")
-    entry, out, side = e.entry_ms[order], e.exit_ms[order], e.side[order]
+    order = np.lexsort((e.entry_ms, e.market))
+    entry, out, side, market = e.entry_ms[order], e.exit_ms[order], e.side[order], e.market[order]
     price = e.prices("entry_price")[order]
-    added = (side[1:] == side[:-1]) & (entry[1:] < out[:-1]) & (entry[1:] > entry[:-1]) & ((price[1:] - price[:-1]) * side[1:] < 0)
+    added = (
+        (market[1:] == market[:-1])
+        & (side[1:] == side[:-1])
+        & (entry[1:] < out[:-1])
+        & (entry[1:] > entry[:-1])
+        & ((price[1:] - price[:-1]) * side[1:] < 0)
+    )
     part = float(np.mean(added))
     if part < bound("averaging_down", "share"):
         return None

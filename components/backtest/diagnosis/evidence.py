@@ -103,6 +103,14 @@ class Evidence:
         return self.trades["side"].to_numpy(dtype=np.int64)
 
     @cached_property
+    def market(self) -> Ints:
+        """Which of several symbols or legs each trade belongs to; all 0 for a run of one."""
+        names = [name for name in ("leg", "symbol") if name in self.trades.columns]
+        if not names:
+            return np.zeros(len(self.trades), dtype=np.int64)
+        return pd.factorize(self.trades[names[0]])[0].astype(np.int64)
+
+    @cached_property
     def lots(self) -> Floats:
         """Size of each trade, in lots."""
         return self._floats("lots")
