@@ -102,7 +102,8 @@ def _left_open(step: StepResult, last_bar: int, instrument: Instrument, costs: C
     bid, ask, rate = step.book.marks[0]
     side, lots = rows[:, b.P_SIDE], rows[:, b.P_LOTS]
     price = np.where((side > 0) | (policy == "reference"), bid, ask)
-    exit_cost = lots * costs.commission_per_lot
+    # backtesting.py ends nothing by itself, so that the last equity knows no exit commission; see decision 012.
+    exit_cost = lots * (0.0 if policy == "reference" else costs.commission_per_lot)
     return {
         "ticket": rows[:, b.P_TICKET].astype(np.int64),
         "side": side.astype(np.int64),

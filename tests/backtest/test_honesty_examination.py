@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from components.backtest import BacktestStore, StoredRun, examine, execute_backtest, import_backtest, load_inputs, runner_for, verdict
 from components.backtest.honesty import bar_paths, parse_honesty
+from components.base import load_settings
 from components.fx import BadInput, NotFound
 from components.jobs import JobCancelled, Progress
 from components.orchestrator.cli import app
@@ -97,7 +98,8 @@ def test_an_examination_is_a_job_and_a_command(home: Path, run: StoredRun, monke
     from components.orchestrator.cli_output import settings
 
     monkeypatch.setenv("SEQUENCE_HOME", str(home))
-    settings.cache_clear()
+    for cached in (settings, load_settings):
+        cached.cache_clear()
     answer = job_functions(home)["honesty"]({"run_id": run.id, "draws": 100, "bar_draws": 0}, Progress(lambda *_: None))
     assert (answer["run_id"], answer["tried"]) == (run.id, 13)
     door = CliRunner()
@@ -113,7 +115,8 @@ def test_an_examination_is_a_job_and_a_command(home: Path, run: StoredRun, monke
     document = json.loads(door.invoke(app, ["verdict", run.id, "--json"]).stdout)
     assert document["word"] == "not believable"
     assert {row["group"] for row in json.loads(door.invoke(app, ["slices", run.id, "--json"]).stdout)} >= {"volatility", "trend", "session"}
-    settings.cache_clear()
+    for cached in (settings, load_settings):
+        cached.cache_clear()
 
 
 def test_an_imported_run_is_examined_by_what_its_trades_tell(home: Path) -> None:

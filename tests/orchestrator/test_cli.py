@@ -219,7 +219,9 @@ def test_a_job_names_the_field_that_is_missing(home: Path) -> None:
 
     functions = job_functions(home)
     fields = {"collect": "source", "resample": "bar_set_id", "repair": "bar_set_id", "cross_check": "bar_set_id", "check_features": "bar_set_id",
-              "dataset": "bar_set_id", "export": "format", "train": "dataset_id", "backtest": "strategy"}  # fmt: skip
+              "dataset": "bar_set_id", "export": "format", "train": "dataset_id", "backtest": "strategy",
+              "portfolio": "legs", "sweep": "strategy", "walkforward": "strategy", "honesty": "run_id", "audit": "strategy",
+              "mt5_compare": "run_id"}  # fmt: skip
     assert sorted(functions) == sorted(fields)
     for kind, field in fields.items():
         with pytest.raises(BadInput, match=field):
