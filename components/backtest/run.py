@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -198,7 +199,11 @@ class Runner:
     @property
     def days(self) -> NDArray[np.int64]:
         """The trading days of `Measured.daily` over all bars."""
-        return self.market.day_id[last_of_day(self.market.day_id)]
+        return self.market.day_id[self._day_ends]
+
+    @cached_property
+    def _day_ends(self) -> NDArray[np.intp]:
+        return last_of_day(self.market.day_id)
 
     def decide(self, params: Mapping[str, Any] | Params | None) -> DecisionArrays:
         """The strategy's decisions over all bars, checked, as the step reads them."""
@@ -272,8 +277,9 @@ class Runner:
         step = self._step(chosen, first, end, wishes, account, "against")
         profits, equity = profits_of_run(step, self.instrument, self.costs, self.policy)
         day_id = self.market.day_id[first:end]
-        stats = measures(profits, equity, day_id, account.balance) | {"ambiguous_bars": step.ambiguous_rows}
-        return Measured(stats, daily_returns(equity, day_id, account.balance), day_id[last_of_day(day_id)])
+        ends = self._day_ends if len(day_id) == len(self.bars) else last_of_day(day_id)
+        stats = measures(profits, equity, day_id, account.balance, ends) | {"ambiguous_bars": step.ambiguous_rows}
+        return Measured(stats, daily_returns(equity, ends, account.balance), day_id[ends])
 
     def _part(self, rows: tuple[int, int] | None) -> tuple[int, int]:
         first, end = rows or (0, len(self.bars))

@@ -140,7 +140,7 @@ def _named(codes: NDArray[np.int64], names: Mapping[int, str]) -> Any:
     return pd.array([names.get(int(code), "") for code in known], dtype="str").take(place) if len(known) else pd.array([], dtype="str")
 
 
-def measures(net_profits: Floats, equity: Floats, day_id: NDArray[np.int64], balance: float) -> Stats:
+def measures(net_profits: Floats, equity: Floats, day_id: NDArray[np.int64], balance: float, day_ends: NDArray[np.intp] | None = None) -> Stats:
     """The measures that every run has, ours or imported; plain JSON values.
 
     Parameters
@@ -151,8 +151,10 @@ def measures(net_profits: Floats, equity: Floats, day_id: NDArray[np.int64], bal
         Equity and trading day, row by row.
     balance : float
         The starting balance.
+    day_ends : ndarray, shape (d,), optional
+        What `last_of_day` says of `day_id`, where it is known.
     """
-    daily = daily_returns(equity, day_id, balance)
+    daily = daily_returns(equity, last_of_day(day_id) if day_ends is None else day_ends, balance)
     factor = profit_factor(net_profits)
     final = float(equity[-1]) if len(equity) else balance
     return {
@@ -177,9 +179,9 @@ def last_of_day(day_id: NDArray[np.int64]) -> NDArray[np.intp]:
     return np.flatnonzero(np.append(np.diff(day_id) != 0, True)) if len(day_id) else np.empty(0, dtype=np.intp)
 
 
-def daily_returns(equity: Floats, day_id: NDArray[np.int64], balance: float) -> Floats:
-    """Return of each trading day, shape (d,), the first one from the starting balance."""
-    return returns_of(np.concatenate(([balance], equity[last_of_day(day_id)])))
+def daily_returns(equity: Floats, day_ends: NDArray[np.intp], balance: float) -> Floats:
+    """Return of each trading day, shape (d,), whose last rows are `day_ends`; the first one from the starting balance."""
+    return returns_of(np.concatenate(([balance], equity[day_ends])))
 
 
 def refusals(events: Floats) -> dict[str, int]:

@@ -22,7 +22,7 @@ from components.backtest.execute import Inputs
 from components.backtest.rates import Reference
 from components.backtest.run import FinerBars, Runner
 from components.backtest.sweep_spec import merit
-from components.backtest.trades import Stats, daily_returns
+from components.backtest.trades import Stats, daily_returns, last_of_day
 from components.execution import decision_arrays
 from components.fx import BadInput, BrokerDay, PlatformError, max_drawdown, sharpe_ratio
 from components.strategy import Decisions, Params, Strategy
@@ -245,4 +245,4 @@ def _curve(equity: pd.Series) -> pd.DataFrame:
 
 
 def _of_equity(stats: Stats, equity: pd.Series, balance: float) -> PartMeasure:
-    return PartMeasure(_with_calmar(stats), daily_returns(equity.to_numpy(dtype=np.float64), trading_days(equity.index), balance))
+    return PartMeasure(_with_calmar(stats), daily_returns(equity.to_numpy(dtype=np.float64), last_of_day(trading_days(equity.index)), balance))
