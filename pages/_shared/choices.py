@@ -57,11 +57,8 @@ def rules(strategy: Strategy, key: str, start: Mapping[str, Any] | None = None) 
     st.markdown("**Parameters**")
     st.caption(" ".join((strategy.params.__doc__ or "").split()))
     answers: Document = {"params": model_inputs(strategy.params, f"{key}.params.{strategy.name}", start=given.get("params"), columns=5)}
-    st.markdown("**Sizing, limit and costs**")
+    st.markdown("**Sizing, limits and costs**")
     answers["sizing"] = model_inputs(Sizing, f"{key}.sizing", start=given.get("sizing"), columns=5)
-    left, right = st.columns([1, 3])
-    with left:
-        answers["limits"] = model_inputs(Limits, f"{key}.limits", start=given.get("limits"), columns=1)
-    with right:
-        answers["costs"] = model_inputs(Costs, f"{key}.costs", start=given.get("costs"), columns=3)
+    answers["limits"] = model_inputs(Limits, f"{key}.limits", start=given.get("limits"), columns=4)
+    answers["costs"] = model_inputs(Costs, f"{key}.costs", start=given.get("costs"), columns=4)
     return answers

@@ -53,7 +53,8 @@ def _deployments() -> None:
 
 
 def _create() -> None:
-    runs = [run for run in stores.backtests().runs(50) if run.source == "sequence"]
+    # A run of several legs has no bars of its own; its legs are deployed one by one.
+    runs = [run for run in stores.backtests().runs(50) if run.source == "sequence" and run.bar_set_id]
     start = st.segmented_control("start from", ["a strategy", "a backtest"], default="a strategy", required=True, key="deploy.start")
     given: Document = {}
     if start == "a backtest":

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from components.fx import BadInput
 
 COLUMNS = 4
+LONGEST_UNIT = 18
 NOTHING = (None, "", [], {})
 Spec = Mapping[str, Any]
 
@@ -90,10 +91,18 @@ def shape(spec: Spec) -> dict[str, Any]:
 
 
 def _input(name: str, spec: Spec, key: str, value: Any) -> Any:
-    label, help_text = name.replace("_", " "), describe(spec)
+    label, help_text = label_of(name, spec) if spec.get("type") in ("integer", "number") else name.replace("_", " "), describe(spec)
     if "enum" in spec:
         options = list(spec["enum"])
-        return st.selectbox(label, options, index=options.index(value) if value in options else 0, key=key, help=help_text)
+        first = None if spec.get("nullable") else 0
+        return st.selectbox(
+            label,
+            options,
+            index=options.index(value) if value in options else first,
+            key=key,
+            help=help_text,
+            placeholder="none" if first is None else None,
+        )
     if spec.get("type") == "array" and spec.get("items", {}).get("type") == "string":
         choices = list(spec["items"].get("enum", value or ()))
         return st.multiselect(label, choices, list(value or ()), key=key, help=help_text, accept_new_options="enum" not in spec["items"])
@@ -132,6 +141,14 @@ def describe(spec: Spec) -> str | None:
     if "maximum" in spec or "exclusiveMaximum" in spec:
         words.append(f"to {spec['maximum']:g}" if "maximum" in spec else f"below {spec['exclusiveMaximum']:g}")
     return ", ".join(words) or None
+
+
+def label_of(name: str, spec: Spec) -> str:
+    """The field's name in words, with the unit that its description ends with."""
+    words = name.replace("_", " ")
+    unit = str(spec.get("description", "")).rpartition(" (")[2] if str(spec.get("description", "")).endswith(")") else ""
+    said = unit.removesuffix(")")
+    return f"{words} ({said})" if unit and len(unit) <= LONGEST_UNIT and said not in words else words
 
 
 def _step(start: float, low: float | None, high: float | None) -> float:

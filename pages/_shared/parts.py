@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -165,20 +165,39 @@ ROW_PIXELS = 31.5
 AUTO_ROWS = 10
 
 
-def table(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, key: str, /, most_rows: int = 10, hide: Sequence[str] = (), **columns: Any) -> None:
+def table(
+    rows: Sequence[Mapping[str, Any]] | pd.DataFrame,
+    key: str,
+    /,
+    most_rows: int = 10,
+    hide: Sequence[str] = (),
+    on_choice: Callable[[], None] | None = None,
+    colours: Mapping[str, Mapping[str, str]] | None = None,
+    **columns: Any,
+) -> None:
     """Rows as a table, as high as its rows up to `most_rows`; `columns` are Streamlit column settings by column name.
 
-    Columns named in `hide` can be shown from the table's own menu.
+    Columns named in `hide` can be shown from the table's own menu. `on_choice` is called when a row is chosen. `colours` has the colour of each
+    word of a column.
     """
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    shown: Any = frame
+    for column, by_word in (colours or {}).items():
+        shown = (shown if shown is not frame else frame.style).map(lambda word, by_word=by_word: _coloured(by_word.get(word)), subset=[column])
+    choosing: dict[str, Any] = {} if on_choice is None else {"on_select": on_choice, "selection_mode": "single-row"}
     st.dataframe(
-        frame,
+        shown,
         hide_index=True,
         key=key,
+        **choosing,
         column_config=dict.fromkeys(hide) | columns or None,
         height=table_height(len(frame), most_rows),
         placeholder=DASH,
     )
+
+
+def _coloured(colour: str | None) -> str:
+    return f"color: {colour}" if colour else ""
 
 
 def table_height(rows: int, most_rows: int) -> int | Literal["auto"]:

@@ -9,11 +9,13 @@ import streamlit as st
 
 from components.backtest import StoredRun
 from components.fx import drawdown_curve, instrument, known_symbols
-from pages._shared import figures, stores
-from pages._shared.parts import draw, missing, plain, stated, table
+from pages._shared import backtest_figures, backtest_verdicts, figures, queue, stores
+from pages._shared.backtest_executions import show_executions
+from pages._shared.backtest_exports import show_exports
+from pages._shared.backtest_honesty import say_verdict, show_examination, show_findings, show_slices
+from pages._shared.backtest_words import start_balance
+from pages._shared.parts import draw, missing, plain, stated, table, told_errors
 from pages._shared.text import number, pairs, percent, plural, utc
-
-AROUND_BARS = 60
 
 
 def name_of(run: StoredRun) -> str:
@@ -27,25 +29,66 @@ def short_name(run: StoredRun) -> str:
     return f"{run.name} {percent(run.total_return, sign=True)} · {run.id[-4:]}"
 
 
+def show_one(runs: list[StoredRun]) -> None:
+    """The chosen run; the newest one first."""
+    by_id = {run.id: run for run in runs}
+    wanted = st.session_state.get("run_choice") or st.query_params.get("run", "")
+    if wanted and wanted not in by_id:
+        with told_errors():
+            by_id[wanted] = stores.backtests().run(wanted)
+    ids = list(by_id)
+    if st.session_state.get("run") not in by_id:
+        st.session_state["run"] = wanted if wanted in by_id else ids[0]
+    chosen = str(st.selectbox("run", ids, format_func=lambda id: name_of(by_id[id]), key="run"))
+    # The box forgets when another view is shown; this does not.
+    st.session_state["run_choice"] = chosen
+    show(by_id[chosen])
+
+
+def open_run(run_id: str) -> None:
+    """What a click on a row does: show that run in its own view."""
+    st.session_state["run_choice"] = st.session_state["run"] = run_id
+    st.session_state["fx_view"] = "one run"
+
+
 def show(run: StoredRun) -> None:
     """Everything about a run."""
-    _verdict(run)
+    say_verdict(run)
+    _offer_audit(run)
+    _earned(run)
     _measures(run)
     trades, equity = stores.backtests().trades(run.id), stores.backtests().equity(run.id)
     if len(trades):
-        _executions(run, trades)
+        with told_errors():
+            show_executions(run, trades)
     else:
-        missing("This run made no trade.", "Widen the parameters, or look at the refusals below.")
+        missing("This run made no trade.", "Widen the parameters, or look at the refused orders under “How it was run”.")
     if len(equity):
-        st.subheader("Equity and drawdown", anchor=False)
-        draw(figures.equity_chart(equity.assign(drawdown=drawdown_curve(equity["equity"].to_numpy())), run.currency), f"equity.{run.id}")
+        _equity(run, equity)
+    with told_errors():
+        show_findings(backtest_verdicts.findings_of(run))
+    with told_errors():
+        show_slices(run, backtest_verdicts.slices_of(run))
+    with told_errors():
+        show_examination(run, trades)
     if len(trades):
         _trades(run, trades)
+    with told_errors():
+        show_exports(run)
     with st.expander("How it was run"):
         stated(_rules(run))
 
 
-def _verdict(run: StoredRun) -> None:
+def _offer_audit(run: StoredRun) -> None:
+    """The button that the verdict asks for, where the strategy is here and was not audited with these parameters on these bars."""
+    if run.source != "sequence" or run.bar_set_id is None or backtest_verdicts.verdict_of(run).facts.get("audit_passed") is not None:
+        return
+    if st.button("Audit it for look-ahead", key=f"audit.{run.id}", icon=":material/policy:"):
+        queue.send("audit", {"run_id": run.id})
+    queue.say_submitted("audit")
+
+
+def _earned(run: StoredRun) -> None:
     profit = run.stats.get("net_profit", 0.0)
     amount = plain(f"{number(abs(profit), 2, run.currency)} ({percent(run.total_return, sign=True)})")
     if run.source == "imported":
@@ -54,24 +97,29 @@ def _verdict(run: StoredRun) -> None:
             icon=":material/input:",
         )
     if run.stats.get("ruined"):
-        st.error("**This strategy lost the whole account.**", icon=":material/error:")
+        st.markdown(":red[**This strategy lost the whole account.**]")
     elif profit < 0:
-        st.error(
-            f"**This strategy loses money here: {amount} in {plural(run.trades, 'trade')}, after costs.** Do not trade it as it is.",
-            icon=":material/trending_down:",
-        )
+        st.markdown(f":red[**This strategy loses money here: {amount} in {plural(run.trades, 'trade')}, after costs.** Do not trade it as it is.]")
     elif run.trades == 0:
-        st.warning("**This strategy did not trade.**", icon=":material/warning:")
+        st.markdown(":orange[**This strategy did not trade.**]")
     else:
-        st.success(
-            f"**This strategy earned {amount} in {plural(run.trades, 'trade')}, after costs.** One history is no proof: see the trial ledger for how often was tried.",
-            icon=":material/trending_up:",
-        )
+        st.markdown(f":green[**This strategy earned {amount} in {plural(run.trades, 'trade')}, after costs.**] One history is no proof.")
+
+
+def _equity(run: StoredRun, equity: pd.DataFrame) -> None:
+    st.subheader("Equity and drawdown", anchor=False)
+    curve = equity["equity"]
+    frame = backtest_figures.thinned_equity(equity.assign(drawdown=drawdown_curve(curve.to_numpy())))
+    draw(figures.equity_chart(frame, run.currency), f"equity.{run.id}")
+    if len(frame) < len(equity):
+        st.caption(f"Of {plural(len(equity), 'bar')} the highest and the lowest value of each part are drawn.")
+    st.markdown("**Return by month (%)**")
+    draw(backtest_figures.monthly_chart(backtest_figures.monthly_returns(curve, start_balance(run))), f"months.{run.id}")
 
 
 def _measures(run: StoredRun) -> None:
     stats = run.stats
-    first, second = st.columns(6), st.columns(6)
+    first, second, third = st.columns(6), st.columns(6), st.columns(6)
     first[0].metric("net profit", number(stats.get("net_profit"), 2, run.currency, sign=True), border=True)
     first[1].metric("return", percent(run.total_return, sign=True), border=True)
     first[2].metric("Sharpe (a year)", number(run.sharpe), border=True, help="daily returns, risk-free rate 0, √252")
@@ -82,13 +130,34 @@ def _measures(run: StoredRun) -> None:
     second[0].metric(
         "profit factor", number(factor) if factor is not None else "no loss" if run.trades else "–", border=True, help="winning profits over losses"
     )
-    second[1].metric("average trade", number(stats.get("average_profit"), 2, run.currency, sign=True), border=True)
+    second[1].metric("average trade", number(stats.get("average_profit"), _digits(stats.get("average_profit")), run.currency, sign=True), border=True)
     second[2].metric("best trade", number(stats.get("best_trade"), 2, run.currency, sign=True), border=True)
     second[3].metric("worst trade", number(stats.get("worst_trade"), 2, run.currency, sign=True), border=True)
     second[4].metric("commission", number(stats.get("costs"), 2, run.currency), border=True, help="spread and slippage are in the fill prices")
-    second[5].metric("ambiguous bars", number(stats.get("ambiguous_bars"), 0), border=True, help="bars in which two outcomes are possible")
+    second[5].metric("swap", number(stats.get("swap"), 2, run.currency, sign=True), border=True, help="overnight interest; minus was paid")
+    facts = backtest_verdicts.verdict_of(run).facts
+    third[0].metric(
+        "deflated Sharpe", number(facts.get("dsr"), 2), border=True, help="chance that the Sharpe ratio is not luck after all tries, 0 to 1"
+    )
+    third[1].metric(
+        "N tried",
+        number(facts.get("tried"), 0),
+        border=True,
+        help=f"tries of this strategy; they amount to {number(facts.get('tried_effective'), 0)} different bets",
+    )
+    third[2].metric(
+        "Sharpe by luck (a year)", number(facts.get("sharpe_by_luck")), border=True, help="what the best of so many tries without any edge shows"
+    )
+    third[3].metric(
+        "overfitting (PBO)", percent(facts.get("pbo"), 0), border=True, help="of the newest examined sweep of this strategy on these bars"
+    )
+    third[4].metric("trading days", number(facts.get("days"), 0), border=True)
+    third[5].metric("ambiguous bars", number(stats.get("ambiguous_bars"), 0), border=True, help="bars in which two outcomes are possible")
     if "profit_against" in stats:
         against, favour = (number(stats[name], 2, run.currency, sign=True) for name in ("profit_against", "profit_favour"))
+        if not stats.get("ambiguous_bars"):
+            st.caption(plain(f"No bar was ambiguous: resolved against the trader or in his favour, the profit is {against}."))
+            return
         doubt = stats["profit_favour"] - stats["profit_against"]
         st.markdown(
             plain(
@@ -98,33 +167,20 @@ def _measures(run: StoredRun) -> None:
         )
 
 
-def _executions(run: StoredRun, trades: pd.DataFrame) -> None:
-    st.subheader("Executions", anchor=False)
-    if not run.bar_set_id:
-        st.caption("The bars of an imported run are not here, so its executions cannot be drawn.")
-        return
-    bars = stores.pipeline().load_bars(run.bar_set_id)
-    words, zoom = st.columns([4, 1], vertical_alignment="bottom")
-    number_shown = zoom.number_input("zoom to trade no.", 0, len(trades), 0, 1, key=f"zoom.{run.id}", help="0 shows all")
-    shown = trades
-    if number_shown:
-        trade = trades.iloc[int(number_shown) - 1]
-        bars = bars.iloc[max(0, int(trade["entry_bar"]) - AROUND_BARS) : int(trade["exit_bar"]) + AROUND_BARS]
-        shown = trades[(trades["exit_time"] >= bars.index[0]) & (trades["entry_time"] <= bars.index[-1])]
-    exits = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in run.stats.get("exits", {}).items())
-    refused = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in run.stats.get("refused", {}).items())
-    words.caption(f"Exits: {exits or 'none'}. Refused orders: {refused or 'none'}. Dotted lines join entry and exit, green won, red lost.")
-    draw(figures.executions_chart(bars, shown, run.symbol), f"executions.{run.id}")
+def _digits(amount: float | None) -> int:
+    """Two digits of money, four where two would say nothing."""
+    return 4 if amount is not None and 0 < abs(amount) < 0.1 else 2
 
 
 def _trades(run: StoredRun, trades: pd.DataFrame) -> None:
     st.subheader("Trades", anchor=False)
     digits = instrument(run.symbol).digits if run.symbol in known_symbols() else 5
     price = st.column_config.NumberColumn(format=f"%.{digits}f")
-    money = st.column_config.NumberColumn(format="%+.2f")
+    money, plain_money = st.column_config.NumberColumn(format="%+.2f"), st.column_config.NumberColumn(format="%.2f")
     frame = pd.DataFrame(
         {
             "no.": range(1, len(trades) + 1),
+            **{name: trades[name] for name in ("symbol", "strategy") if name in trades and trades[name].nunique() > 1},
             "side": trades["side"].map({1: "long", -1: "short"}),
             "lots": trades["lots"],
             "entry bar (UTC)": trades["entry_time"].dt.strftime("%Y-%m-%d %H:%M"),
@@ -134,13 +190,18 @@ def _trades(run: StoredRun, trades: pd.DataFrame) -> None:
             "by": trades["exit"].str.replace("_", " "),
             f"net profit ({run.currency})": trades["net_profit"],
             f"commission ({run.currency})": trades["cost"],
+            f"swap ({run.currency})": trades.get("swap", 0.0),
             "stop": trades["stop"],
             "target": trades["target"],
             "ambiguous": trades["ambiguous"].map({True: "yes", False: ""}),
             "reason": trades["reason_text"],
         }
     )
-    columns = dict.fromkeys(("entry", "exit", "stop", "target"), price) | {f"net profit ({run.currency})": money}
+    columns = dict.fromkeys(("entry", "exit", "stop", "target"), price) | {
+        f"net profit ({run.currency})": money,
+        f"commission ({run.currency})": plain_money,
+        f"swap ({run.currency})": money,
+    }
     table(frame, f"trades.{run.id}", hide=("ambiguous", "reason"), **columns)
 
 
@@ -160,7 +221,15 @@ def _rules(run: StoredRun) -> dict[str, str]:
         "bars": f"{run.bar_set_id or '–'}, {utc(run.start_ms, False)} to {utc(run.end_ms, False)} UTC",
         "model and dataset": f"{run.model_id or '–'}, {run.dataset_id or '–'}",
         "fill policy": run.policy,
-        "parameters": pairs(run.params),
+        **(_legs(run) if run.spec.get("legs") else {"parameters": pairs(run.params)}),
         "profit converted by": _conversion(run.stats.get("conversion") or {}),
         **{name: pairs(spec[name]) for name in ("account", "costs", "sizing", "limits") if isinstance(spec.get(name), dict)},
+    }
+
+
+def _legs(run: StoredRun) -> dict[str, str]:
+    """Each leg of a run of several: its strategy, bars and parameters."""
+    return {
+        f"leg {place}": f"{leg['strategy']} on {leg['bar_set_id']}: {pairs(leg.get('params') or {})}"
+        for place, leg in enumerate(run.params.get("legs", ()), 1)
     }

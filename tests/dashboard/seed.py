@@ -31,6 +31,7 @@ from components.pipeline import (
 )
 from components.strategy import catalogue
 from components.training import train
+from tests.dashboard.seed_studies import keep_studies
 from tests.pipeline.lookalike_news import keep_tone
 from tests.pipeline.lookalikes import Bars, bars_at, ms, trading_ms
 
@@ -50,6 +51,7 @@ def seed(home: Path) -> None:
         for one in catalogue()
     ]
     compare(home, [run.id for run in runs], "sharpe")
+    keep_studies(home, next(run for run in runs if run.strategy == "sma_cross"))
     _a_failed_trial(home, bars.id)
     _an_import(home)
     _jobs(home)

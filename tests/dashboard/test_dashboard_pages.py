@@ -25,7 +25,7 @@ SAID_WHEN_EMPTY = {
     "data_streams": ["5,000 real hourly EURUSD bars", "No bars are collected yet.", "Press “Collect” below"],
     "neural_networks": ["No job has been submitted yet.", "There is no dataset to train on.", "No model is trained yet."],
     "fx_analytics": ["There are no bars to run on.", "No backtest has been run yet."],
-    "research_lab": ["Not yet:", "Nothing has been tried yet.", "No model is trained yet."],
+    "research_lab": ["There are no bars to run on.", "No sweep has been run yet."],
     "infrastructure": ["There are no bars, so nothing can be deployed."],
 }
 SAID_WHEN_SEEDED = {
@@ -36,11 +36,11 @@ SAID_WHEN_SEEDED = {
         "Each cell is a month: the share of its expected bars that are there.",
     ],
     "neural_networks": ["Job queue", "against naive baselines", "nats in cross-validation", "Last failure: train"],
-    "fx_analytics": ["1 of them imported from other programs", "Winner:", "Imported:", "Equity and drawdown", "How it was run"],
-    "research_lab": ["Append-only", "trials", "Newest failed trial: sma_cross", "Models against naive baselines"],
+    "fx_analytics": ["Run a backtest", "2 of them imported from other programs", "Choose a row to see the run."],
+    "research_lab": ["Run a sweep", "Best of 33", "Overfitting of the choice"],
     "infrastructure": ["SMA cross on account demo-1", "ATR breakout on account demo-2", "armed", "disarmed", "Twin replay"],
 }
-LEAST_CHARTS = {"": 1, "data_streams": 1, "neural_networks": 5, "fx_analytics": 2, "research_lab": 3, "infrastructure": 0}
+LEAST_CHARTS = {"": 1, "data_streams": 1, "neural_networks": 5, "fx_analytics": 0, "research_lab": 2, "infrastructure": 0}
 WARM_S = 6.0
 
 
@@ -93,8 +93,8 @@ def test_every_tab_of_the_infrastructure_shows_its_content(seeded_dashboard: Das
 
 
 def test_a_losing_run_is_called_losing_and_every_execution_is_drawn(seeded_dashboard: Dashboard, page: Any) -> None:
-    seeded_dashboard.open(page, "fx_analytics")
-    choose(page, "run", "SMA cross")
+    seeded_dashboard.open(page, "fx_analytics?view=one run")
+    choose(page, "run", "SMA cross on EURUSD")
     page.get_by_text("resolved against the trader").wait_for()
     page.get_by_text("in his favour").wait_for()
     page.get_by_text("This strategy loses money here").wait_for()
@@ -108,7 +108,7 @@ def test_a_losing_run_is_called_losing_and_every_execution_is_drawn(seeded_dashb
 def test_a_page_that_is_asked_for_first_comes_with_the_navigation(seeded_home: Path, page: Any) -> None:
     for dashboard in run_dashboard(seeded_home):
         dashboard.open(page, "research_lab")
-        page.get_by_text("Trial ledger", exact=True).wait_for()
+        page.get_by_text("Sweeps", exact=True).wait_for()
         assert page.title() == "Sequence FX"
         links = page.locator('[data-testid="stSidebarNavLink"]').all_inner_texts()
         assert [words.split("\n")[-1] for words in links] == list(PAGES.values())

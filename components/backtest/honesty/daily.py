@@ -58,7 +58,7 @@ def daily_of(equity: pd.Series, balance: float) -> DailyReturns:
     """Daily returns of an equity curve with UTC index, shape (n,), that began at `balance`."""
     values = equity.to_numpy(dtype=np.float64)
     days = day_ids(pd.DatetimeIndex(equity.index))
-    returns = returns_by_day(values, days, balance) if len(values) else values.copy()
+    returns = returns_by_day(values, last_of_day(days), balance) if len(values) else values.copy()
     returns.flags.writeable = False
     return DailyReturns(days[last_of_day(days)], returns)
 
