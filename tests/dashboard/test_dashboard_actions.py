@@ -46,6 +46,7 @@ def test_build_dataset_submits_the_recipe_of_the_form(acting_dashboard: Dashboar
     page.get_by_role("spinbutton", name="horizon bars").fill("8")
     page.keyboard.press("Tab")
     click(page, "Build dataset")
+    page.get_by_text("dataset · waiting").wait_for()
     job = newest_job(acting_dashboard.home)
     assert job.kind == "dataset"
     assert job.payload["bar_set_id"] == PipelineStore.open(acting_dashboard.home).bar_sets()[0].id

@@ -194,6 +194,10 @@ def test_gaps_bad_days_and_repaired_bars_are_drawn_on_the_prices(seeded_dashboar
 def test_a_score_is_shown_with_its_parts(seeded_dashboard: Dashboard, page: Any) -> None:
     view(seeded_dashboard, page, "bars and quality")
     choose_bars(page, bar_set(seeded_dashboard.home, "GBPUSD"))
+    for _ in range(50):  # the chart of the set before stays until the new one is drawn
+        if "missing" in drawn(page, "lost_points")["y"][0]:
+            break
+        page.wait_for_timeout(100)
     assert "missing" in drawn(page, "lost_points")["y"][0]
     opened(page, "faults found", page.locator('[data-testid="stDataFrame"]').nth(1))
     assert page.get_by_text("expected bars that are not there").count(), "what a part counts is said in the table"
