@@ -320,13 +320,22 @@ def _walk_of(store: BacktestStore, run: StoredRun) -> Study | None:
 
 
 def _audit_of(store: BacktestStore, run: StoredRun, known: list[Study] | None = None) -> Study | None:
-    """The newest audit of the run, or of the same strategy, parameters, model and bars."""
-    for study in _done(store, "audit") if known is None else known:
-        if study.run_id == run.id:
-            return study
+    """The newest audit of the run, or of the same strategy, parameters, model and bars; of several legs the worst, once each has one."""
+    audits = _done(store, "audit") if known is None else known
+    own = next((study for study in audits if study.run_id == run.id), None)
+    legs = run.params.get("legs")
+    if own is not None or not isinstance(legs, list):
+        return own or _audit_like(audits, run.strategy, run.bar_set_id, run.model_id, run.params)
+    found = [_audit_like(audits, leg["strategy"], leg["bar_set_id"], leg["model_id"], leg["params"]) for leg in legs]
+    failed = next((study for study in found if study is not None and not study.result.get("passed")), None)
+    return failed or (found[0] if all(study is not None for study in found) else None)
+
+
+def _audit_like(audits: list[Study], name: str, bar_set_id: str | None, model_id: str | None, params: Document) -> Study | None:
+    for study in audits:
         asked = study.spec.get("backtest") or {}
-        same = run.bar_set_id is not None and (study.strategy, study.bar_set_id) == (run.strategy, run.bar_set_id)
-        if same and asked.get("model_id") == run.model_id and _with_defaults(run.strategy, asked.get("params")) == run.params:
+        same = bar_set_id is not None and (study.strategy, study.bar_set_id, asked.get("model_id")) == (name, bar_set_id, model_id)
+        if same and _with_defaults(name, asked.get("params")) == params:
             return study
     return None
 

@@ -14,6 +14,7 @@ from honest_runs import earning, keep_run, keep_study, keep_sweep
 from components.backtest import Finding, Verdict, import_backtest, leaderboard, verdict
 from components.backtest.verdict import THRESHOLDS
 from components.fx import NotFound
+from components.strategy import strategy
 
 GOOD = earning(1, 500, 2.5)
 
@@ -258,3 +259,15 @@ def test_the_leaderboard_shows_the_sharpe_ratio_beside_what_is_left_of_it(home: 
     assert by_id["flat"]["dsr"] is None
     assert by_id["lucky"]["dsr"] == pytest.approx(verdict(home, "lucky", findings=()).facts["dsr"])
     assert len(leaderboard(home, limit=2)) == 2
+
+
+def test_several_legs_on_one_account_are_audited_when_each_of_them_is(home: Path) -> None:
+    params = strategy("sma_cross").parse(None).model_dump(mode="json")
+    legs = [{"strategy": "sma_cross", "bar_set_id": bars, "model_id": None, "params": params} for bars in ("EURUSD-H1", "GBPUSD-H1")]
+    keep_run(home, "p1", GOOD, strategy="portfolio", bar_set_id=None, params={"legs": legs})
+    _audited(home, "first", run_id=None, bar_set_id="EURUSD-H1", spec={"backtest": {"params": {}}})
+    assert verdict(home, "p1", findings=()).facts["audit_passed"] is None, "one leg is not audited"
+    _audited(home, "second", run_id=None, bar_set_id="GBPUSD-H1", spec={"backtest": {"params": {}}})
+    assert verdict(home, "p1", findings=()).facts["audit_passed"] is True
+    _audited(home, "third", passed=False, run_id=None, bar_set_id="GBPUSD-H1", spec={"backtest": {"params": {}}})
+    assert verdict(home, "p1", findings=()).facts["audit_passed"] is False
