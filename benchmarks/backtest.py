@@ -198,7 +198,9 @@ def plain_on_bar(t: int, columns: Any, params: Any, state: dict[str, Any]) -> Wi
     close, reach = columns.close[-1], columns.range[-1]
     if not reach > 0:
         return Wish(exit=-side)
-    return Wish(side, close - side * params.stop_atr * reach, close + side * params.target_atr * reach, -side, reason=1 if side > 0 else 2)
+    stop = close - side * params.stop_atr * reach if params.stop_atr > 0 else None
+    target = close + side * params.target_atr * reach if params.target_atr > 0 else None
+    return Wish(side, stop, target, exit=-side, reason=1 if side > 0 else 2)
 
 
 PLAIN = plain_strategy(

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.backtest.execute import new_run_id
 from components.backtest.store import BacktestStore, Comparison, StoredRun
+from components.backtest.work import new_run_id
 from components.base import now_ms
 from components.fx import BadInput, NotFound, Timeframe
 

@@ -6,16 +6,18 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from components.backtest.rates import Reference
 from components.backtest.run import FinerBars, Result, Runner
 from components.backtest.store import BacktestStore, StoredRun
+from components.backtest.work import Progress, kept_id, silent
 from components.base import get_log, now_ms
 from components.execution import Costs
-from components.fx import AccountSpec, BadInput, Instrument, Timeframe, bad_input_of, instrument
+from components.fx import AccountSpec, BadInput, Instrument, Timeframe, instrument, parse_payload
 from components.jobs import JobCancelled
 from components.ledger import TrialLedger, code_version
 from components.risk import Limits, Sizing
@@ -23,13 +25,6 @@ from components.strategy import Params, Strategy, strategy
 
 if TYPE_CHECKING:
     from components.pipeline import BarSet, ReferenceRates
-
-
-class Progress(Protocol):
-    """What a long call tells: ``progress(fraction, message, **metrics)``, as `jobs.Progress`."""
-
-    def __call__(self, fraction: float, message: str = "", **metrics: Any) -> None:
-        """Say how far the work is."""
 
 
 class BacktestSpec(BaseModel):
@@ -81,10 +76,10 @@ def execute_backtest(home: Path, spec: BacktestSpec | Mapping[str, Any], progres
         If the bars or the model do not exist.
     """
     asked = spec if isinstance(spec, BacktestSpec) else parse_spec(spec)
-    report = progress or _silent
+    report = progress or silent
     prepared = load_inputs(home, asked, report)  # before anything is noted: what cannot be tried is no trial
     asked_in_full = asked.model_copy(update={"params": prepared.params.model_dump(mode="json")})
-    run_id = _run_id(report)
+    run_id = kept_id(report, "run_id")
     try:
         run, result = _execute(Path(home), asked, prepared, run_id, report)
     except Exception as error:
@@ -106,15 +101,7 @@ def parse_spec(document: Mapping[str, Any]) -> BacktestSpec:
     BadInput
         Naming the first field that is wrong.
     """
-    try:
-        return BacktestSpec.model_validate(dict(document) if isinstance(document, Mapping) else document)
-    except ValidationError as error:
-        raise bad_input_of(error, kind=BacktestSpec, whole="backtest") from None
-
-
-def new_run_id() -> str:
-    """An id of 17 characters that sorts by time."""
-    return f"{now_ms():011x}{secrets.token_hex(3)}"
+    return parse_payload(BacktestSpec, document, whole="backtest")
 
 
 @dataclass(frozen=True)
@@ -160,7 +147,7 @@ def load_inputs(home: Path, spec: BacktestSpec | Mapping[str, Any], progress: Pr
         Where something is wrong, missing or quarantined.
     """
     asked = spec if isinstance(spec, BacktestSpec) else parse_spec(spec)
-    (progress or _silent)(0.0, f"loading bars for {asked.strategy}")
+    (progress or silent)(0.0, f"loading bars for {asked.strategy}")
     chosen = strategy(asked.strategy)
     params = chosen.parse(asked.params)
     if chosen.needs_model and asked.model_id is None and not model_comes_later:
@@ -204,21 +191,34 @@ def runner_for(home: Path, inputs: Inputs, progress: Progress | None = None) -> 
     if spec.model_id is not None:
         from components.models import probabilities
 
-        (progress or _silent)(0.1, f"asking model {spec.model_id} about {len(inputs.bars):,} bars")
+        (progress or silent)(0.1, f"asking model {spec.model_id} about {len(inputs.bars):,} bars")
         answers = probabilities(Path(home), spec.model_id, inputs.bars)
+    return runner_of(inputs, answers, reference=lambda: _reference_rates(Path(home)))
+
+
+def runner_of(
+    inputs: Inputs,
+    probabilities: pd.DataFrame | None,
+    *,
+    reference: Reference | None,
+    bars: pd.DataFrame | None = None,
+    finer: FinerBars | None = None,
+) -> Runner:
+    """A runner of inputs by the rules of their spec; over `bars` and `finer` instead of their own where `bars` are given."""
+    spec = inputs.spec
     return Runner(
         inputs.strategy,
-        inputs.bars,
+        inputs.bars if bars is None else bars,
         instrument=inputs.instrument,
         account=spec.account,
         costs=inputs.costs or spec.costs,
         sizing=spec.sizing,
         limits=spec.limits,
         policy=spec.policy,
-        probabilities=answers,
+        probabilities=probabilities,
         conversion=inputs.conversion,
-        reference=lambda: _reference_rates(Path(home)),
-        finer=inputs.finer,
+        reference=reference,
+        finer=inputs.finer if bars is None else finer,
     )
 
 
@@ -292,16 +292,6 @@ def _dataset_of(home: Path, model_id: str, bar_set: BarSet) -> str:
     return model.dataset_id
 
 
-def _run_id(report: Progress) -> str:
-    """The run's id: that of an earlier attempt where a job was interrupted, else a new one."""
-    earlier = getattr(report, "resumed_from", None) or {}
-    run_id = str(earlier.get("run_id") or new_run_id())
-    remember = getattr(report, "checkpoint", None)
-    if remember is not None:
-        remember({"run_id": run_id})
-    return run_id
-
-
 def _note(
     home: Path, spec: BacktestSpec, run_id: str, state: Literal["done", "failed", "discarded"], metrics: dict[str, Any], digest: str | None
 ) -> None:
@@ -314,7 +304,3 @@ def _note(
         )
     finally:
         ledger.close()
-
-
-def _silent(fraction: float, message: str = "", **metrics: Any) -> None:
-    """No one listens."""

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from components.backtest.execute import BacktestSpec, Inputs, Progress, load_inputs, new_run_id
+from components.backtest.execute import BacktestSpec, Inputs, load_inputs
 from components.backtest.store import BacktestStore, StoredRun
+from components.backtest.work import Progress, kept_id, silent
 from components.base import get_log, now_ms
 from components.execution import Costs
-from components.fx import AccountSpec, bad_input_of
+from components.fx import AccountSpec, parse_payload
 from components.jobs import JobCancelled
 from components.ledger import TrialLedger, code_version
 from components.risk import Limits, Sizing
@@ -54,10 +55,7 @@ def parse_portfolio(document: Mapping[str, Any]) -> PortfolioSpec:
     BadInput
         Naming the first field that is wrong.
     """
-    try:
-        return PortfolioSpec.model_validate(dict(document) if isinstance(document, Mapping) else document)
-    except ValidationError as error:
-        raise bad_input_of(error, kind=PortfolioSpec, whole="portfolio") from None
+    return parse_payload(PortfolioSpec, document, whole="portfolio")
 
 
 def execute_portfolio(home: Path, spec: PortfolioSpec | Mapping[str, Any], progress: Progress | None = None) -> StoredRun:
@@ -71,13 +69,10 @@ def execute_portfolio(home: Path, spec: PortfolioSpec | Mapping[str, Any], progr
         Where something that a leg names is wrong, missing or quarantined.
     """
     asked = spec if isinstance(spec, PortfolioSpec) else parse_portfolio(spec)
-    report = progress or _silent
+    report = progress or silent
     report(0.0, f"loading bars of {len(asked.legs)} legs")
     legs = [load_inputs(home, _as_backtest(asked, leg), report) for leg in asked.legs]
-    # A retried job is one run and one trial.
-    run_id = str((getattr(report, "resumed_from", None) or {}).get("run_id") or new_run_id())
-    if hasattr(report, "checkpoint"):
-        report.checkpoint({"run_id": run_id})
+    run_id = kept_id(report, "run_id")  # a retried job is one run and one trial
     try:
         run = _run(Path(home), asked, legs, run_id, report)
     except Exception as error:
@@ -161,7 +156,3 @@ def _note(home: Path, spec: PortfolioSpec, legs: list[Inputs], trial_id: str, st
         ledger.append(FAMILY, FAMILY, params, bars, code_version(), "backtest", state, metrics, digest, trial_id=trial_id)
     finally:
         ledger.close()
-
-
-def _silent(fraction: float, message: str = "", **metrics: Any) -> None:
-    """No one listens."""

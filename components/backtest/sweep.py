@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from components.backtest.execute import BacktestSpec, Inputs, Progress, execute_backtest, load_inputs, new_run_id, runner_for
+from components.backtest.execute import BacktestSpec, Inputs, execute_backtest, load_inputs, runner_for
 from components.backtest.studies import Study
 from components.backtest.sweep_keep import KeptPoints
 from components.backtest.sweep_points import OptunaPoints, PlannedPoint, plan_points
 from components.backtest.sweep_run import SweepCrew
 from components.backtest.sweep_spec import SweepSpec, axes_of, parse_sweep_spec
 from components.backtest.sweep_surface import neighbourhood
+from components.backtest.work import Progress, kept_id, silent
 from components.base import get_log, load_settings
 from components.fx import BadInput
 from components.jobs import JobCancelled
@@ -61,7 +62,7 @@ def execute_sweep(home: Path, spec: SweepSpec | Mapping[str, Any], progress: Pro
         If a Dask cluster is configured and does not answer.
     """
     asked = spec if isinstance(spec, SweepSpec) else parse_sweep_spec(spec)
-    sweep = _Sweep(Path(home), asked, progress or _silent)
+    sweep = _Sweep(Path(home), asked, progress or silent)
     try:
         return sweep.run()
     finally:
@@ -191,7 +192,7 @@ class _Sweep:
         bar_set, chosen = self.inputs.bar_set, self.inputs.strategy
         title = self.spec.name or f"{chosen.title} on {bar_set.symbol} {bar_set.timeframe}: {', '.join(self.names)}"
         return Study(
-            study_id_of(self.report),
+            kept_id(self.report),
             "sweep",
             title,
             chosen.name,
@@ -205,16 +206,6 @@ def backtest_of(spec: SweepSpec, params: Mapping[str, Any]) -> BacktestSpec:
     """The backtest of one point of a sweep, over all bars."""
     shared = {name: getattr(spec, name) for name in BacktestSpec.model_fields}
     return BacktestSpec.model_construct(**{**shared, "params": dict(params)})
-
-
-def study_id_of(report: Progress) -> str:
-    """The study's id: that of an earlier attempt where a job was interrupted, else a new one."""
-    earlier = getattr(report, "resumed_from", None) or {}
-    study_id = str(earlier.get("study_id") or new_run_id())
-    remember = getattr(report, "checkpoint", None)
-    if remember is not None:
-        remember({"study_id": study_id})
-    return study_id
 
 
 @dataclass(frozen=True)
@@ -243,7 +234,3 @@ def _bars_used(used: pd.DataFrame, every: pd.DataFrame) -> Document:
     times = pd.DatetimeIndex(every.index).as_unit("ms").asi8
     after = int(times[len(used)]) if len(used) < len(every) else None
     return {"used": len(used), "all": len(every), "first_ms": int(times[0]), "last_ms": int(times[len(used) - 1]), "out_of_sample_ms": after}
-
-
-def _silent(fraction: float, message: str = "", **metrics: Any) -> None:
-    """No one listens."""

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from components.backtest.execute import BacktestSpec
-from components.fx import BadInput, bad_input_of
+from components.fx import BadInput, bad_input_of, parse_payload
 from components.strategy import Strategy
 
 Method = Literal["grid", "random", "optuna"]
@@ -105,10 +105,7 @@ def parse_sweep_spec(document: Mapping[str, Any]) -> SweepSpec:
     BadInput
         Naming the first field that is wrong.
     """
-    try:
-        return SweepSpec.model_validate(dict(document) if isinstance(document, Mapping) else document)
-    except ValidationError as error:
-        raise bad_input_of(error, kind=SweepSpec, whole="sweep") from None
+    return parse_payload(SweepSpec, document, whole="sweep")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from components.backtest.cpcv import Stretch
-from components.backtest.execute import Progress, load_inputs, new_run_id
+from components.backtest.execute import load_inputs
 from components.backtest.store import BacktestStore
 from components.backtest.studies import Point, Study, StudyStore
 from components.backtest.walkforward_findings import walkforward_findings
@@ -32,6 +32,7 @@ from components.backtest.walkforward_parts import (
 from components.backtest.walkforward_report import SHOWN, of_windows, parameter_drift, paths_of, stitched, windows_table
 from components.backtest.walkforward_spec import WalkForwardSpec, parse_walkforward
 from components.backtest.walkforward_windows import Window
+from components.backtest.work import Progress, kept_id, silent
 from components.base import get_log
 from components.fx import BadInput
 from components.jobs import JobCancelled
@@ -80,7 +81,7 @@ def execute_walkforward(home: Path, spec: WalkForwardSpec | Mapping[str, Any], p
         If bars, model or dataset do not exist.
     """
     asked = parse_walkforward(spec)
-    report = progress or _silent
+    report = progress or silent
     walk = _prepare(Path(home), asked, report)  # before anything is noted: what cannot be tried is no trial
     store = BacktestStore.open(Path(home))
     try:
@@ -140,7 +141,7 @@ def _reference_rates(home: Path) -> Any:
 def _keep(home: Path, studies: StudyStore, spec: WalkForwardSpec, walk: _Walk, report: Progress) -> Study:
     study = studies.start(
         Study(
-            _study_id(report),
+            kept_id(report),
             "walkforward",
             spec.name or f"{walk.ground.strategy.title} on {walk.ground.inputs.bar_set.symbol} {walk.ground.inputs.bar_set.timeframe}, {spec.mode}",
             strategy=walk.ground.strategy.name,
@@ -355,17 +356,3 @@ def _remove_parts(studies: StudyStore, study_id: str) -> None:
     """Remove the tables of single windows: the stitched ones hold them."""
     for path in (studies.home / "studies" / study_id).glob("part-*.arrow"):
         path.unlink(missing_ok=True)
-
-
-def _study_id(report: Progress) -> str:
-    """The study's id: that of an earlier attempt where a job was interrupted, else a new one."""
-    earlier = getattr(report, "resumed_from", None) or {}
-    study_id = str(earlier.get("study_id") or new_run_id())
-    remember = getattr(report, "checkpoint", None)
-    if remember is not None:
-        remember({"study_id": study_id})
-    return study_id
-
-
-def _silent(fraction: float, message: str = "", **metrics: Any) -> None:
-    """No one listens."""

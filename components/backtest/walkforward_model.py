@@ -92,7 +92,8 @@ def refit_of(home: Path, spec: RefitSpec, bar_set: BarSet) -> Refit:
         If there is no such dataset.
     """
     from components.features import feature_of, parse_name
-    from components.pipeline import DatasetRecipe, PipelineStore, parse_payload
+    from components.fx import parse_payload
+    from components.pipeline import DatasetRecipe, PipelineStore
     from components.training import TrainSpec
 
     recipe = parse_payload(DatasetRecipe, spec.recipe)

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.backtest.cpcv import Stretch
-from components.backtest.execute import Inputs
+from components.backtest.execute import Inputs, runner_of
 from components.backtest.rates import Reference
 from components.backtest.run import FinerBars, Runner
 from components.backtest.sweep_spec import merit
@@ -79,23 +79,12 @@ class Ground:
 
     def runner(self, span: Stretch, probabilities: pd.DataFrame | None = None) -> tuple[Runner, int]:
         """A runner over a part and the history before it, and the place of its first bar among all bars."""
-        inputs, spec = self.inputs, self.inputs.spec
+        inputs = self.inputs
         start = max(0, span[0] - self.history_bars)
         bars = inputs.bars.iloc[start : span[1]]
-        return Runner(
-            inputs.strategy,
-            bars,
-            instrument=inputs.instrument,
-            account=spec.account,
-            costs=inputs.costs or spec.costs,
-            sizing=spec.sizing,
-            limits=spec.limits,
-            policy=spec.policy,
-            probabilities=None if probabilities is None else probabilities.reindex(bars.index),
-            conversion=inputs.conversion,
-            reference=self.reference,
-            finer=None if inputs.finer is None else _within(inputs.finer, bars),
-        ), start
+        answers = None if probabilities is None else probabilities.reindex(bars.index)
+        finer = None if inputs.finer is None else _within(inputs.finer, bars)
+        return runner_of(inputs, answers, reference=self.reference, bars=bars, finer=finer), start
 
 
 def measure_points(

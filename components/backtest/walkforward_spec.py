@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.backtest.execute import BacktestSpec
 from components.backtest.sweep_points import plan_points
 from components.backtest.sweep_spec import Axis, Criterion, SweepSpec, axes_of
 from components.backtest.walkforward_windows import Mode, Window, combinatorial_windows, walk_windows
-from components.fx import BadInput, bad_input_of
+from components.fx import BadInput, parse_payload
 from components.strategy import Params, Strategy
 
 EMBARGO_SHARE = 0.01
@@ -132,7 +132,4 @@ def parse_walkforward(document: Mapping[str, Any] | WalkForwardSpec) -> WalkForw
     """
     if isinstance(document, WalkForwardSpec):
         return document
-    try:
-        return WalkForwardSpec.model_validate(dict(document) if isinstance(document, Mapping) else document)
-    except ValidationError as error:
-        raise bad_input_of(error, kind=WalkForwardSpec, whole="walkforward") from None
+    return parse_payload(WalkForwardSpec, document, whole="walkforward")

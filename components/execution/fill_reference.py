@@ -81,55 +81,18 @@ def match_reference(t, s, o, h, low, c, rate, netting, account, positions, order
             if what < 0:
                 break
             after = key
-            if what == STOP_OF:
+            if what != ORDER:
                 p = positions[s, row]
-                stop = p[b.P_STOP]
-                if (low <= stop) if p[b.P_SIDE] > 0 else (h >= stop):
-                    price = min(o, stop) if p[b.P_SIDE] > 0 else max(o, stop)
+                is_stop = what == STOP_OF
+                level = p[b.P_STOP] if is_stop else p[b.P_TARGET]
+                # The stop of a long and the target of a short lie below; what the open has passed already fills at the open.
+                is_below = is_stop == (p[b.P_SIDE] > 0)
+                if (low <= level) if is_below else (h >= level):
+                    price = min(o, level) if is_below else max(o, level)
+                    kind, cost = EXIT_STOP if is_stop else EXIT_TARGET, costs[0] * p[b.P_LOTS]
                     n = close_part(
-                        t,
-                        s,
-                        row,
-                        price,
-                        p[b.P_LOTS],
-                        rate,
-                        EXIT_STOP,
-                        stop,
-                        0.0,
-                        costs[0] * p[b.P_LOTS],
-                        account,
-                        positions,
-                        counts,
-                        specs,
-                        0.0,
-                        events,
-                        n,
-                    )
-                continue
-            if what == TARGET_OF:
-                p = positions[s, row]
-                target = p[b.P_TARGET]
-                if (h >= target) if p[b.P_SIDE] > 0 else (low <= target):
-                    price = max(o, target) if p[b.P_SIDE] > 0 else min(o, target)
-                    n = close_part(
-                        t,
-                        s,
-                        row,
-                        price,
-                        p[b.P_LOTS],
-                        rate,
-                        EXIT_TARGET,
-                        target,
-                        0.0,
-                        costs[0] * p[b.P_LOTS],
-                        account,
-                        positions,
-                        counts,
-                        specs,
-                        0.0,
-                        events,
-                        n,
-                    )
+                        t, s, row, price, p[b.P_LOTS], rate, kind, level, 0.0, cost, account, positions, counts, specs, 0.0, events, n
+                    )  # fmt: skip
                 continue
             n, reprocess = _order(t, s, row, o, h, low, c, rate, netting, account, positions, orders, counts, specs, costs, events, n)
             again = again or reprocess

@@ -3,7 +3,7 @@
 from components.fx.account import AccountSpec, MarginMode, conversion_rate, margin_required, profit_rate, rates_of_own_price
 from components.fx.bars import BAR_COLUMNS, PRICE_COLUMNS, validate_bars
 from components.fx.book import Action, EventKind, ExitKind, OrderKind, Refusal, SwapMode
-from components.fx.errors import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable, bad_input_of
+from components.fx.errors import BadInput, Corrupt, NotFound, PlatformError, Refused, Unavailable, bad_input_of, parse_payload
 from components.fx.instrument import SWAP_MODES, SWAP_TRIPLE_DAYS, Instrument, instrument, known_symbols
 from components.fx.measures import (
     daily_equity,
@@ -74,6 +74,7 @@ __all__ = [
     "known_symbols",
     "margin_required",
     "max_drawdown",
+    "parse_payload",
     "profit_factor",
     "profit_rate",
     "rates_of_own_price",

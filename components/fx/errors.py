@@ -11,10 +11,12 @@ PlatformError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound="BaseModel")
 
 PART_LENGTH = 64
 
@@ -76,6 +78,32 @@ class Corrupt(PlatformError):
     http_status = 500
     exit_code = 6
     code = "corrupt"
+
+
+def parse_payload(kind: type[Model], payload: Mapping[str, Any] | Model, whole: str = "") -> Model:
+    """A pydantic model from plain values.
+
+    Parameters
+    ----------
+    kind : type of BaseModel
+    payload : mapping or instance of `kind`
+        An instance is given back as it is.
+    whole : str
+        What the payload is called where the fault is in no single field; the name of `kind` by default.
+
+    Raises
+    ------
+    BadInput
+        Naming the first field that is wrong and what is wrong with it.
+    """
+    from pydantic import ValidationError
+
+    if isinstance(payload, kind):
+        return payload
+    try:
+        return kind.model_validate(dict(payload) if isinstance(payload, Mapping) else payload)
+    except ValidationError as error:
+        raise bad_input_of(error, kind=kind, whole=whole or kind.__name__) from None
 
 
 def bad_input_of(error: ValidationError, prefix: str = "", kind: type[BaseModel] | None = None, whole: str = "input") -> BadInput:

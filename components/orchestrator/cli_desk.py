@@ -40,7 +40,7 @@ def create_deployment(
 ) -> None:
     """Make a deployment; it trades once it is armed."""
     from components.desk import DeploymentSpec, DeskStore
-    from components.pipeline import parse_payload
+    from components.fx import parse_payload
 
     document: dict[str, Any] = {
         "account_id": account,

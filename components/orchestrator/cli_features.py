@@ -49,7 +49,7 @@ def expand_recipe(
 ) -> None:
     """The names that a recipe of formulas, periods, timeframes, pairs and shifts stands for."""
     from components.features import FeatureRecipe, expand
-    from components.pipeline import parse_payload
+    from components.fx import parse_payload
 
     answer_rows([{"name": name} for name in expand(parse_payload(FeatureRecipe, chosen(recipe, "set")))], as_json)
 

@@ -119,13 +119,14 @@ def parsed(kind: str, payload: Any) -> Document:
         if not isinstance(payload.get("overwrite", False), bool):
             raise BadInput("overwrite", f"{payload['overwrite']!r} is neither true nor false")
     elif kind == "dataset":
-        from components.pipeline import DatasetRecipe, parse_payload
+        from components.fx import parse_payload
+        from components.pipeline import DatasetRecipe
 
         _only(payload, "bar_set_id", "recipe")
         _text(payload, "bar_set_id")
         parse_payload(DatasetRecipe, payload.get("recipe") or {})
     elif kind == "train":
-        from components.pipeline import parse_payload
+        from components.fx import parse_payload
         from components.training import TrainSpec
 
         parse_payload(TrainSpec, payload)
@@ -307,7 +308,8 @@ def _format(payload: Document) -> str:
 
 
 def _build_dataset(home: Path, payload: Document, progress: Progress) -> Document:
-    from components.pipeline import DatasetRecipe, build_dataset, parse_payload
+    from components.fx import parse_payload
+    from components.pipeline import DatasetRecipe, build_dataset
 
     dataset = build_dataset(home, _text(payload, "bar_set_id"), parse_payload(DatasetRecipe, payload.get("recipe") or {}), progress)
     return {"dataset_id": dataset.id, "rows": dataset.rows, "train_rows": dataset.train_rows, "test_rows": dataset.test_rows}

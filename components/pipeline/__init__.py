@@ -48,7 +48,6 @@ if TYPE_CHECKING:
         Target,
         TrendScanTarget,
         TripleBarrierTarget,
-        parse_payload,
     )
     from components.pipeline.repair import REPAIRS, Repair, propose_repairs, repair_bars
     from components.pipeline.repair_step import repair_bar_set

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from components.base import get_log, now_ms, sha256_of, write_atomic
 from components.features import FeatureInputs, parse_name
-from components.fx import BadInput, Corrupt, NotFound, Timeframe
+from components.fx import BadInput, Corrupt, NotFound, Timeframe, parse_payload
 from components.pipeline.dataset_files import read_rows, write_rows
 from components.pipeline.dataset_rows import split, usable_rows, working_folder
 from components.pipeline.frames import content_hash, read_frame
 from components.pipeline.lineage import lineage_of, refuse_quarantined_origins
 from components.pipeline.news import news_frame
-from components.pipeline.recipe import BarSet, Dataset, DatasetFrames, DatasetRecipe, parse_payload
+from components.pipeline.recipe import BarSet, Dataset, DatasetFrames, DatasetRecipe
 from components.pipeline.store import PipelineStore
 from components.pipeline.transform import FittedTransform
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WrapValidator, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from components.features import (
@@ -22,7 +22,7 @@ from components.features import (
     trend_scan,
     triple_barrier,
 )
-from components.fx import BadInput, bad_input_of
+from components.fx import BadInput
 from components.pipeline.transform import FittedTransform, Normalise
 
 
@@ -282,22 +282,3 @@ class DatasetFrames:
     test: pd.DataFrame
     feature_names: tuple[str, ...]
     transform: FittedTransform = field(default_factory=FittedTransform)
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def parse_payload(kind: type[Model], payload: Mapping[str, Any] | Model) -> Model:
-    """A pydantic model from plain values.
-
-    Raises
-    ------
-    BadInput
-        Naming the first field that is wrong and what is wrong with it.
-    """
-    if isinstance(payload, kind):
-        return payload
-    try:
-        return kind.model_validate(payload)
-    except ValidationError as error:
-        raise bad_input_of(error, kind=kind, whole=kind.__name__) from None

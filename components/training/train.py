@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from components.base import get_log, now_ms
+from components.fx import parse_payload
 from components.ledger import TrialLedger, TrialState, code_version
 from components.models import ModelStore, load_model
-from components.pipeline import Dataset, DatasetFrames, PipelineStore, load_dataset, parse_payload, refuse_quarantined_origins
+from components.pipeline import Dataset, DatasetFrames, PipelineStore, load_dataset, refuse_quarantined_origins
 from components.training.boosting import TrainSpec, fit, importance, predict
 from components.training.folds import Fold, purged_folds
 from components.training.measures import Floats, accuracy, direction_accuracy, log_loss, naive_measures

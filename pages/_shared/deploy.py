@@ -10,8 +10,7 @@ import streamlit as st
 
 from components.base import now_ms
 from components.desk import Deployment, DeploymentSpec, TwinReport, twin_replay
-from components.fx import from_ms, to_ms
-from components.pipeline import parse_payload
+from components.fx import from_ms, parse_payload, to_ms
 from components.strategy import strategy as strategy_named
 from pages._shared import stores
 from pages._shared.choices import Document, choose_bars, choose_model, choose_strategy, rules

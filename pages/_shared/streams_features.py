@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from components.features import DEFAULT_FEATURES, Feature, FeatureInputs, FeatureRecipe, catalogue, compute_features, expand, feature_of, parse_name
-from components.fx import BadInput, NotFound, Timeframe
-from components.pipeline import BarSet, news_frame, parse_payload
+from components.fx import BadInput, NotFound, Timeframe, parse_payload
+from components.pipeline import BarSet, news_frame
 from pages._shared import figures, queue, stores, stream_figures
 from pages._shared.parts import draw, missing, plain, stated, table, told_errors
 from pages._shared.streams_bars import choose_bar_set, title_of

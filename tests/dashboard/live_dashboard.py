@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.jobs import Job, JobStore
+
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
 WAIT_MS = 60_000
@@ -55,6 +57,36 @@ def choose(page: Any, key: str, words: str) -> None:
         if words in box.input_value():
             return
     raise AssertionError(f"{words!r} could not be chosen in {key}")
+
+
+def nothing_failed(page: Any) -> None:
+    """No traceback is shown."""
+    assert page.locator('[data-testid="stException"]').all_inner_texts() == []
+
+
+def sees(page: Any, words: str, **how: Any) -> Any:
+    """The first visible text with these words; what a table's hidden cells hold does not count."""
+    found = page.get_by_text(words, **how).filter(visible=True).first
+    found.wait_for()
+    return found
+
+
+def click(page: Any, name: str) -> None:
+    """Press a button and wait until the page is drawn."""
+    page.get_by_role("button", name=name, exact=True).first.click()
+    settle(page)
+
+
+def newest_job(home: Path) -> Job:
+    """The job that was submitted last."""
+    return JobStore.open(home).list(limit=1)[0]
+
+
+def no_jobs(home: Path) -> None:
+    """Cancel what waits or runs."""
+    jobs = JobStore.open(home)
+    for job in (*jobs.list("queued"), *jobs.list("running")):
+        jobs.cancel(job.id)
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -10,26 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_dashboard import ROOT, Dashboard, choose, environment, run_dashboard, settle
+from live_dashboard import ROOT, Dashboard, choose, click, environment, newest_job, run_dashboard, settle
 
 from components.backtest import BacktestStore
 from components.desk import DeskStore
-from components.jobs import Job, JobStore
+from components.jobs import JobStore
 from components.orchestrator import PlatformStore
 from components.pipeline import PipelineStore
 
 pytestmark = pytest.mark.slow
 
 SHOWN_WITHIN_MS = 10_000
-
-
-def newest_job(home: Path) -> Job:
-    return JobStore.open(home).list(limit=1)[0]
-
-
-def click(page: Any, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).first.click()
-    settle(page)
 
 
 def test_collect_submits_a_job(acting_dashboard: Dashboard, page: Any) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from live_dashboard import Dashboard, choose, run_dashboard, settle
+from live_dashboard import Dashboard, choose, click, newest_job, nothing_failed, run_dashboard, sees, settle
 
-from components.fx import Timeframe, validate_bars
-from components.jobs import Job, JobStore
+from components.fx import Timeframe
+from components.jobs import JobStore
 from components.pipeline import BarSet, PipelineStore, keep_bars, score_quality
-from tests.pipeline.lookalikes import bars_at, histdata_m1, trading_ms
+from tests.pipeline.lookalikes import bars_at, histdata_m1, minute_walk, trading_ms
 
 pytestmark = pytest.mark.slow
 
@@ -48,22 +48,6 @@ def view(dashboard: Dashboard, page: Any, name: str) -> None:
     nothing_failed(page)
 
 
-def nothing_failed(page: Any) -> None:
-    assert page.locator('[data-testid="stException"]').all_inner_texts() == []
-
-
-def sees(page: Any, words: str, **how: Any) -> Any:
-    """The first visible text with these words; what a table's hidden cells hold does not count."""
-    found = page.get_by_text(words, **how).filter(visible=True).first
-    found.wait_for()
-    return found
-
-
-def click(page: Any, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).first.click()
-    settle(page)
-
-
 def drawn(page: Any, key: str) -> dict[str, Any]:
     """Data and layout of a chart, as the browser has them."""
     chart = page.locator(f".st-key-{key} .js-plotly-plot:has(.main-svg)")
@@ -73,10 +57,6 @@ def drawn(page: Any, key: str) -> dict[str, Any]:
         " shapes: (one.layout.shapes || []).map(s => s.fillcolor), range: one.layout.xaxis.range})"
     )
     return found
-
-
-def newest_job(home: Path) -> Job:
-    return JobStore.open(home).list(limit=1)[0]
 
 
 def bar_set(home: Path, symbol: str, timeframe: str = "H1", made: str = "collected", source: str | None = None) -> BarSet:
@@ -440,13 +420,8 @@ def test_rates_and_news_are_drawn(seeded_dashboard: Dashboard, page: Any) -> Non
 def test_a_set_of_745_000_bars_is_shown_within_seconds(tmp_path: Path, page: Any) -> None:
     home = tmp_path / "output_central"
     home.mkdir()
+    bars = minute_walk("2018-01-01T22:00", MANY_BARS, 1, first=120_000, step=3, wick=2)
     rng = np.random.default_rng(1)
-    times = trading_ms("2018-01-01T22:00", "2020-02-01", 1)[:MANY_BARS]
-    points = 120_000 + np.cumsum(rng.integers(-3, 4, len(times)))
-    opens = np.concatenate((points[:1], points[:-1]))
-    prices = {"open": opens, "high": np.maximum(opens, points) + 2, "low": np.minimum(opens, points) - 2, "close": points}
-    index = pd.DatetimeIndex(times.view("M8[ms]")).tz_localize("UTC").rename("open_time")
-    bars = validate_bars(pd.DataFrame({**{name: values / 100_000 for name, values in prices.items()}, "volume": 5.0}, index=index))
     bars = bars.drop(bars.index[rng.choice(len(bars), 2_000, replace=False)])
     quality = score_quality(bars, Timeframe.M1, symbol="EURUSD")
     keep_bars(home, "made here", "EURUSD", Timeframe.M1, bars, quality.score, quality.as_dict(), made_by={"kind": "collected"})

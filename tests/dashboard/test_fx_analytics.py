@@ -8,17 +8,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
-from live_dashboard import Dashboard, choose, run_dashboard, settle
+from live_dashboard import Dashboard, choose, click, newest_job, no_jobs, nothing_failed, run_dashboard, sees, settle
 from seed_studies import page_of_tester
 
 from components.backtest import BacktestStore, StoredRun, execute_backtest, execute_portfolio
-from components.fx import Timeframe, validate_bars
-from components.jobs import Job, JobStore
+from components.fx import Timeframe
+from components.jobs import JobStore
 from components.pipeline import keep_bars
-from tests.pipeline.lookalikes import trading_ms
+from tests.pipeline.lookalikes import minute_walk
 
 pytestmark = pytest.mark.slow
 
@@ -53,21 +51,8 @@ def view(dashboard: Dashboard, page: Any, name: str, **more: str) -> None:
     nothing_failed(page)
 
 
-def nothing_failed(page: Any) -> None:
-    assert page.locator('[data-testid="stException"]').all_inner_texts() == []
-
-
 def said(page: Any) -> str:
     return str(page.locator('[data-testid="stMain"]').inner_text())
-
-
-def sees(page: Any, words: str) -> None:
-    page.get_by_text(words).filter(visible=True).first.wait_for()
-
-
-def click(page: Any, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).first.click()
-    settle(page)
 
 
 def our_run(home: Path, strategy: str = "sma_cross") -> StoredRun:
@@ -76,16 +61,6 @@ def our_run(home: Path, strategy: str = "sma_cross") -> StoredRun:
         return next(run for run in store.runs(200) if run.strategy == strategy and run.source == "sequence")
     finally:
         store.close()
-
-
-def newest_job(home: Path) -> Job:
-    return JobStore.open(home).list(limit=1)[0]
-
-
-def no_jobs(home: Path) -> None:
-    jobs = JobStore.open(home)
-    for job in (*jobs.list("queued"), *jobs.list("running")):
-        jobs.cancel(job.id)
 
 
 def drawn(page: Any, key: str) -> dict[str, Any]:
@@ -312,13 +287,7 @@ def test_a_run_is_downloaded_as_tables_a_page_and_signals(seeded_dashboard: Dash
 def test_a_run_of_14_000_trades_over_370_000_bars_is_usable(tmp_path: Path, page: Any) -> None:
     home = tmp_path / "output_central"
     home.mkdir()
-    rng = np.random.default_rng(3)
-    times = trading_ms("2019-01-01T22:00", "2020-02-01", 1)[:MANY_BARS]
-    points = 112_000 + np.cumsum(rng.integers(-6, 7, len(times)))
-    opens = np.concatenate((points[:1], points[:-1]))
-    prices = {"open": opens, "high": np.maximum(opens, points) + 3, "low": np.minimum(opens, points) - 3, "close": points}
-    index = pd.DatetimeIndex(times.view("M8[ms]")).tz_localize("UTC").rename("open_time")
-    bars = validate_bars(pd.DataFrame({**{name: values / 100_000 for name, values in prices.items()}, "volume": 5.0}, index=index))
+    bars = minute_walk("2019-01-01T22:00", MANY_BARS, 3, first=112_000, step=6, wick=3)
     kept = keep_bars(home, "made here", "EURUSD", Timeframe.M1, bars, 100.0, {}, made_by={"kind": "collected"})
     costs = {"spread_points": 0, "swap": "none"}
     asked = {"strategy": "sma_cross", "bar_set_id": kept.id, "params": {"fast": 5, "slow": 15}, "costs": costs}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from live_dashboard import Dashboard, choose, settle
+from live_dashboard import Dashboard, choose, click, newest_job, no_jobs, nothing_failed, sees, settle
 
 from components.backtest import BacktestStore, Point, Study, audit_strategy
 from components.fx import Timeframe, instrument
-from components.jobs import Job, JobStore
+from components.jobs import JobStore
 from components.pipeline import PipelineStore
 from components.strategy import strategy
 
@@ -38,33 +37,10 @@ def view(dashboard: Dashboard, page: Any, name: str) -> None:
     nothing_failed(page)
 
 
-def nothing_failed(page: Any) -> None:
-    assert page.locator('[data-testid="stException"]').all_inner_texts() == []
-
-
-def sees(page: Any, words: str) -> None:
-    page.get_by_text(words).filter(visible=True).first.wait_for()
-
-
-def click(page: Any, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).first.click()
-    settle(page)
-
-
 def fill(page: Any, label: str, value: str, place: int = 0) -> None:
     page.get_by_role("spinbutton", name=label).nth(place).fill(value)
     page.keyboard.press("Tab")
     settle(page)
-
-
-def newest_job(home: Path) -> Job:
-    return JobStore.open(home).list(limit=1)[0]
-
-
-def no_jobs(home: Path) -> None:
-    jobs = JobStore.open(home)
-    for job in (*jobs.list("queued"), *jobs.list("running")):
-        jobs.cancel(job.id)
 
 
 def drawn(page: Any, key: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from components.fx import validate_bars
 from components.pipeline import KnownPiece, Piece
 
 Ints = NDArray[np.int64]
@@ -52,6 +53,17 @@ def trading_ms(first: str, last: str, step_minutes: int) -> Ints:
     """Open times of bars while the market is open, from one UTC time up to another."""
     times = np.arange(ms(first), ms(last), step_minutes * MINUTE, dtype=np.int64)
     return times[is_trading(times)]
+
+
+def minute_walk(start: str, rows: int, seed: int, *, first: int, step: int, wick: int) -> pd.DataFrame:
+    """A random walk of minutes in which the market is open, in points of a price of five digits; at most 2020-02-01."""
+    rng = np.random.default_rng(seed)
+    times = trading_ms(start, "2020-02-01", 1)[:rows]
+    points = first + np.cumsum(rng.integers(-step, step + 1, len(times)))
+    opens = np.concatenate((points[:1], points[:-1]))
+    prices = {"open": opens, "high": np.maximum(opens, points) + wick, "low": np.minimum(opens, points) - wick, "close": points}
+    index = pd.DatetimeIndex(times.view("M8[ms]")).tz_localize("UTC").rename("open_time")
+    return validate_bars(pd.DataFrame({**{name: values / 100_000 for name, values in prices.items()}, "volume": 5.0}, index=index))
 
 
 def week_edges(first: str, last: str) -> Ints:

@@ -15,7 +15,7 @@ import pytest
 
 from components.base import ROOT, sha256_of
 from components.features import FeatureInputs, check_target, compute_features
-from components.fx import BadInput, Corrupt, NotFound, Refused, Timeframe, validate_bars
+from components.fx import BadInput, Corrupt, NotFound, Refused, Timeframe, parse_payload, validate_bars
 from components.pipeline import (
     BarSet,
     DatasetRecipe,
@@ -24,7 +24,6 @@ from components.pipeline import (
     diff_datasets,
     export_dataset,
     load_dataset,
-    parse_payload,
 )
 from components.pipeline.collect import keep_bars
 from components.pipeline.lineage import formulas_version

@@ -7,34 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.backtest import plain_columns as cross_columns
+from benchmarks.backtest import plain_on_bar as cross_on_bar
 from components.features import atr, rsi, sma
 from components.strategy import Params, Wish, plain_strategy
 from components.strategy.library import PullbackParams, SmaCrossParams
-
-
-def cross_columns(bars: pd.DataFrame, params: SmaCrossParams) -> dict[str, Any]:
-    """The close, both averages and the true range."""
-    high, low, close = (bars[name].to_numpy() for name in ("high", "low", "close"))
-    return {"close": close, "fast": sma(close, params.fast), "slow": sma(close, params.slow), "range": atr(high, low, close, params.atr_period)}
-
-
-def cross_on_bar(t: int, columns: Any, params: Any, state: dict[str, Any]) -> Wish | None:
-    """Enter with the crossing of two averages, leave the other side."""
-    if t == 0:
-        return None
-    now, before = columns.fast[-1] - columns.slow[-1], columns.fast[-2] - columns.slow[-2]
-    if now > 0 >= before:
-        side = 1
-    elif now < 0 <= before:
-        side = -1
-    else:
-        return None
-    close, reach = columns.close[-1], columns.range[-1]
-    if not reach > 0:
-        return Wish(exit=-side)
-    stop = close - side * params.stop_atr * reach if params.stop_atr > 0 else np.nan
-    target = close + side * params.target_atr * reach if params.target_atr > 0 else np.nan
-    return Wish(side, stop, target, exit=-side, reason=1 if side > 0 else 2)
 
 
 def pullback_columns(bars: pd.DataFrame, params: PullbackParams) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from components.backtest.audit.lag import judge_lags, lag_table
 from components.backtest.audit.naming import leak_of
 from components.backtest.audit.report import AuditLeak, AuditReport, LagRow, WarmUp
 from components.backtest.audit.search import ROUNDING, Failure, Search, find_moves
-from components.backtest.execute import Progress
 from components.backtest.findings import Finding
 from components.backtest.rates import Reference
 from components.backtest.run import Runner
+from components.backtest.work import Progress, silent
 from components.execution import Costs, decision_arrays
 from components.fx import AccountSpec, BadInput, Instrument, Timeframe, validate_bars
 from components.risk import Limits, Sizing
@@ -91,7 +91,7 @@ def audit_strategy(
     frame = validate_bars(bars)
     if len(frame) < 3:
         raise BadInput("bars", f"{len(frame)} bars are too few to audit; give at least 3")
-    report = progress or _silent
+    report = progress or silent
     asked = Asked(strategy, strategy.parse(params), instrument, probabilities)
     report(0.0, f"auditing {strategy.title} over {len(frame):,} bars")
     known = asked.context(frame).probabilities
@@ -174,7 +174,3 @@ def _failed(failures: list[Failure]) -> Finding | None:
         {"failures": len(failures), "kind": first.kind, "cut": first.cut, "error": first.error},
         "Let decide answer over any bars, with no wish where it does not know enough.",
     )
-
-
-def _silent(fraction: float, message: str = "", **metrics: Any) -> None:
-    """No one listens."""

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.backtest.audit.asked import Probabilities
 from components.backtest.audit.audit import DENSE, audit_strategy
-from components.backtest.execute import BacktestSpec, Inputs, Progress, load_inputs, new_run_id, parse_spec
+from components.backtest.execute import BacktestSpec, Inputs, load_inputs, parse_spec
 from components.backtest.store import BacktestStore
 from components.backtest.studies import Study, StudyState
-from components.fx import BadInput, Timeframe, bad_input_of
+from components.backtest.work import Progress, kept_id, silent
+from components.fx import BadInput, Timeframe, parse_payload
 from components.jobs import JobCancelled
 from components.ledger import code_version
 
@@ -56,10 +57,7 @@ def parse_audit(document: Mapping[str, Any]) -> AuditSpec:
     rest = {name: value for name, value in document.items() if name not in own}
     if rest:
         own["backtest"] = parse_spec(rest)
-    try:
-        return AuditSpec.model_validate(own)
-    except ValidationError as error:
-        raise bad_input_of(error, kind=AuditSpec, whole="audit") from None
+    return parse_payload(AuditSpec, own, whole="audit")
 
 
 def execute_audit(home: Path, spec: AuditSpec | Mapping[str, Any], progress: Progress | None = None) -> Study:
@@ -87,12 +85,12 @@ def execute_audit(home: Path, spec: AuditSpec | Mapping[str, Any], progress: Pro
         If the run, its bars or its model do not exist.
     """
     asked = spec if isinstance(spec, AuditSpec) else parse_audit(spec)
-    report = progress or _silent
+    report = progress or silent
     store = BacktestStore.open(home)
     try:
         backtest = asked.backtest or _spec_of_run(store, str(asked.run_id))
         inputs = load_inputs(home, backtest, report)
-        study_id = _study_id(report)
+        study_id = kept_id(report)
         title = f"Look-ahead audit of {inputs.strategy.title} on {inputs.bar_set.symbol} {inputs.bar_set.timeframe}"
         spec_document = {**asked.model_dump(mode="json", exclude={"backtest"}), "backtest": backtest.model_dump(mode="json")}
         store.studies.start(
@@ -168,17 +166,3 @@ def _spec_of_run(store: BacktestStore, run_id: str) -> BacktestSpec:
     if run.source != "sequence":
         raise BadInput("run_id", f"run {run_id} was {run.source}, so there is no strategy here to audit; audit the strategy that made it")
     return parse_spec(run.spec)
-
-
-def _study_id(report: Progress) -> str:
-    """The study's id: that of an earlier attempt where a job was interrupted, else a new one."""
-    earlier = getattr(report, "resumed_from", None) or {}
-    study_id = str(earlier.get("study_id") or new_run_id())
-    remember = getattr(report, "checkpoint", None)
-    if remember is not None:
-        remember({"study_id": study_id})
-    return study_id
-
-
-def _silent(fraction: float, message: str = "", **metrics: Any) -> None:
-    """No one listens."""

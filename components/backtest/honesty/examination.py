@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from components.backtest.execute import Inputs, Progress, load_inputs, new_run_id, parse_spec
+from components.backtest.execute import Inputs, load_inputs, parse_spec
 from components.backtest.honesty.bootstrap import superior_ability
 from components.backtest.honesty.daily import balance_of
 from components.backtest.honesty.entries import entry_significance
@@ -22,7 +22,8 @@ from components.backtest.honesty.sharpe import annualised
 from components.backtest.honesty.sweeps import newest_sweep
 from components.backtest.store import BacktestStore, StoredRun
 from components.backtest.studies import Study
-from components.fx import BadInput, NotFound, Refused, bad_input_of
+from components.backtest.work import Progress, kept_id, silent
+from components.fx import BadInput, NotFound, Refused, parse_payload
 from components.ledger import code_version
 
 Document = dict[str, Any]
@@ -56,10 +57,7 @@ def parse_honesty(document: Mapping[str, Any]) -> HonestySpec:
     BadInput
         Naming the first field that is wrong.
     """
-    try:
-        return HonestySpec.model_validate(dict(document) if isinstance(document, Mapping) else document)
-    except ValidationError as error:
-        raise bad_input_of(error, kind=HonestySpec, whole="honesty") from None
+    return parse_payload(HonestySpec, document, whole="honesty")
 
 
 def examine(home: Path, spec: HonestySpec | Mapping[str, Any], progress: Progress | None = None) -> Study:
@@ -89,13 +87,13 @@ def examine(home: Path, spec: HonestySpec | Mapping[str, Any], progress: Progres
         If the run, or its trades, are gone.
     """
     asked = spec if isinstance(spec, HonestySpec) else parse_honesty(spec)
-    report = progress or _silent
+    report = progress or silent
     store = BacktestStore.open(home)
     try:
         run = store.run(asked.run_id)
         study = store.studies.start(
             Study(
-                _study_id(report),
+                kept_id(report),
                 "honesty",
                 f"Examination of {run.name}",
                 strategy=run.strategy,
@@ -249,22 +247,8 @@ class _Examination:
         return self._inputs
 
 
-def _study_id(report: Progress) -> str:
-    """The study's id: that of an earlier attempt where a job was interrupted, else a new one."""
-    earlier = getattr(report, "resumed_from", None) or {}
-    study_id = str(earlier.get("study_id") or new_run_id())
-    remember = getattr(report, "checkpoint", None)
-    if remember is not None:
-        remember({"study_id": study_id})
-    return study_id
-
-
 def _sentence(result: Document) -> str:
     dsr, tries = result.get("dsr"), result["trials"]
     if not dsr:
         return "examined; its returns are too few for a Sharpe ratio"
     return f"examined: deflated Sharpe {dsr['effective']:.3f} after {tries['raw']:,} tries ({tries['effective']:.0f} effective)"
-
-
-def _silent(fraction: float, message: str = "", **metrics: Any) -> None:
-    """No one listens."""

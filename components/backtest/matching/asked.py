@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.backtest.reports.clocks import clock_named
-from components.fx import bad_input_of
+from components.fx import parse_payload
 
 if TYPE_CHECKING:
     from components.pipeline import BrokerClock
@@ -41,9 +41,6 @@ def parse_comparison(document: Mapping[str, Any]) -> ComparisonSpec:
     BadInput
         Naming the first field that is wrong.
     """
-    try:
-        spec = ComparisonSpec.model_validate(dict(document))
-    except ValidationError as error:
-        raise bad_input_of(error, kind=ComparisonSpec, whole="comparison") from None
+    spec = parse_payload(ComparisonSpec, document, whole="comparison")
     clock_named(spec.clock)
     return spec

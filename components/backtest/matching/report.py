@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from components.backtest.execute import Progress, new_run_id
 from components.backtest.matching.advice import sentences
 from components.backtest.matching.causes import CAUSES, Attribution, attribute
 from components.backtest.matching.clock import FoundClock, find_clock
@@ -19,6 +18,7 @@ from components.backtest.matching.waterfall import rows_of, waterfall
 from components.backtest.reports import platform_symbol
 from components.backtest.store import BacktestStore, StoredRun
 from components.backtest.studies import Study
+from components.backtest.work import Progress, kept_id, silent
 from components.fx import BadInput, Timeframe, instrument, known_symbols
 from components.ledger import code_version
 
@@ -77,7 +77,7 @@ def compare_with_report(
     BadInput
         If a tolerance is not positive, the accounts have different currencies, or the report has no trade of our symbol.
     """
-    report = progress or _silent
+    report = progress or silent
     if not tolerance_bars > 0:
         raise BadInput("tolerance_bars", f"{tolerance_bars!r} is not a positive number of bars")
     if not 0 < price_tolerance < 1:
@@ -87,7 +87,7 @@ def compare_with_report(
     try:
         run, other = store.run(run_id), store.run(report_run_id)
         ours, theirs = store.trades(run.id), store.trades(other.id)
-        study_id = _study_id(report)
+        study_id = kept_id(report)
         spec = {
             "run_id": run.id, "report_run_id": other.id, "tolerance_bars": tolerance_bars, "price_tolerance": price_tolerance,
             "clock": None if clock is None else str(clock.eras[-1]),
@@ -251,16 +251,3 @@ def _point(symbol: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
     prices = pd.concat([ours["entry_price"], theirs["entry_price"]]).head(200)
     digits = max((len(f"{price:.8f}".rstrip("0").partition(".")[2]) for price in prices), default=5)
     return float(10.0**-digits)
-
-
-def _study_id(report: Progress) -> str:
-    earlier = getattr(report, "resumed_from", None) or {}
-    study_id = str(earlier.get("study_id") or new_run_id())
-    remember = getattr(report, "checkpoint", None)
-    if remember is not None:
-        remember({"study_id": study_id})
-    return study_id
-
-
-def _silent(fraction: float, message: str = "", **metrics: Any) -> None:
-    """No one listens."""
