@@ -8,6 +8,16 @@ import sys
 import structlog
 
 
+class _StandardError:
+    """Standard error as it is when a line is written: whoever captures or replaces it gets the line, and one that was closed is not kept."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure_log(level: str = "INFO") -> None:
     """Send every log line of this process to standard error as JSON, from `level` upwards."""
     structlog.configure(
@@ -19,7 +29,7 @@ def configure_log(level: str = "INFO") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_StandardError()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
 

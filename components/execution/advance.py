@@ -128,6 +128,17 @@ def worst_equity(t, market, account, positions, counts, marks, specs):
 
 
 @lean
+def is_worst_elsewhere(t, market, positions, counts, marks):
+    """Whether the row's worst price for any open position is another one than its last; of prices, for sums of money differ by their rounding."""
+    for s in range(counts.shape[0]):
+        for k in range(counts[s, 0]):
+            side = positions[s, k, b.P_SIDE]
+            if exit_price(t, s, side, True, market, marks) != exit_price(t, s, side, False, market, marks):
+                return True
+    return False
+
+
+@lean
 def hold_margin_level(t, row, market, account, positions, counts, marks, specs, costs, resolution, events, n):
     """Close positions until equity is at least `stop_out_level` of the margin in use, as a MetaTrader server does.
 
@@ -148,7 +159,7 @@ def hold_margin_level(t, row, market, account, positions, counts, marks, specs, 
     worst = worst_equity(t, market, account, positions, counts, marks, specs)
     if worst >= level * account[b.A_MARGIN]:
         return n, False
-    unsure = worst < account[b.A_EQUITY]
+    unsure = is_worst_elsewhere(t, market, positions, counts, marks)
     at_worst = resolution == AGAINST
     equity = worst if at_worst else account[b.A_EQUITY]
     margin = account[b.A_MARGIN]

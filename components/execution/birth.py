@@ -14,7 +14,7 @@ import numpy as np
 from components.execution.moves import find_ticket, is_none, note, remove_row, round_to
 from components.fx import Action, EventKind, ExitKind, OrderKind, Refusal
 from components.fx import book as b
-from components.risk import Z_MAX_POSITIONS, Z_UNSTOPPED_MOVE, check_account, check_birth, lots_for, stop_distance_of
+from components.risk import Z_MAX_POSITIONS, Z_UNSTOPPED_MOVE, accepted_lots, check_account, check_birth, lots_for, stop_distance_of
 from components.strategy import begin_request, lean, lean_inline
 
 OPEN, CLOSE, MODIFY, CANCEL = int(Action.OPEN), int(Action.CLOSE), int(Action.MODIFY), int(Action.CANCEL)
@@ -187,9 +187,7 @@ def _check_managed(i, bar, s, account, positions, orders, counts, marks, specs, 
     side, price = r[b.R_SIDE], r[b.R_PRICE]
     if r[b.R_KIND] == MARKET:
         price = marks[s, 1] if side > 0 and policy != REFERENCE else marks[s, 0]
-    lots = min(r[b.R_LOTS], specs[s, b.S_LOT_MAX])
-    lots = round(math.floor(lots / specs[s, b.S_LOT_STEP] + 1e-9) * specs[s, b.S_LOT_STEP], 8)
-    r[b.R_LOTS] = lots if lots >= specs[s, b.S_LOT_MIN] - 1e-12 else 0.0
+    r[b.R_LOTS] = accepted_lots(r[b.R_LOTS], specs[s, b.S_LOT_STEP], specs[s, b.S_LOT_MIN], specs[s, b.S_LOT_MAX])
     if is_none(price) or not sides_are_valid(side, price, r[b.R_STOP], r[b.R_TARGET]):
         r[b.R_REFUSED] = INVALID_STOPS
     elif places_held(s, positions, orders, counts, requests, i) >= sizing[Z_MAX_POSITIONS]:

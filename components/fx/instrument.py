@@ -146,7 +146,7 @@ class Instrument:
 
     def lots_down(self, lots: float) -> float:
         """The largest accepted size that does not exceed `lots`; 0.0 below the smallest one."""
-        steps = math.floor(min(lots, self.lot_max) / self.lot_step + 1e-9)
+        steps = math.floor(min(lots, self.lot_max) / self.lot_step * (1.0 + 1e-9))
         accepted = round(steps * self.lot_step, 8)
         return accepted if accepted >= self.lot_min - 1e-12 else 0.0
 

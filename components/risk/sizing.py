@@ -113,6 +113,18 @@ def stop_distance_of(price, stop, stop_distance, unstopped_move):  # type: ignor
 
 
 @lean
+def accepted_lots(lots, lot_step, lot_min, lot_max):  # type: ignore[no-untyped-def]
+    """The largest size that the broker accepts and that is not above `lots`, in lots; 0.0 below the smallest one.
+
+    A stop distance is a difference of two prices and carries their rounding, up to 1e-10 of itself for the nearest stops: what is short of a
+    step by no more than a part in 10⁹ is that step.
+    """
+    lots = min(lots, lot_max)
+    lots = round(math.floor(lots / lot_step * (1.0 + 1e-9)) * lot_step, 8)
+    return lots if lots >= lot_min - 1e-12 else 0.0
+
+
+@lean
 def lots_for(sizing, equity, size_fraction, distance, contract_size, rate, lot_step, lot_min, lot_max):  # type: ignore[no-untyped-def]
     """Size of a new position.
 
@@ -144,9 +156,7 @@ def lots_for(sizing, equity, size_fraction, distance, contract_size, rate, lot_s
         lots = equity * sizing[Z_RISK_FRACTION] * size_fraction / loss_per_lot
     else:
         lots = sizing[Z_FIXED_LOTS] * size_fraction
-    lots = min(lots, lot_max)
-    lots = round(math.floor(lots / lot_step + 1e-9) * lot_step, 8)
-    return lots if lots >= lot_min - 1e-12 else 0.0
+    return accepted_lots(lots, lot_step, lot_min, lot_max)
 
 
 @lean

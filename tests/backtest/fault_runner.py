@@ -28,7 +28,7 @@ import talib  # noqa: E402, F401
 WORLDS = 150
 TESTS = Path(__file__).resolve().parents[1]
 BY_HAND = [
-    *(f"execution/test_{name}.py" for name in ("swap", "margin_level", "finer_rows", "account_limits")),
+    *(f"execution/test_{name}.py" for name in ("swap", "margin_level", "finer_rows", "account_limits", "glide")),
     "backtest/test_slippage.py",
 ]
 CAUGHT, PASSED, BROKEN = 1, 0, 2

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MT5, REFERENCE, BIRTH, MOVES, ADVANCE, FINER, COSTS = (
-    f"execution/{name}.py" for name in ("fill_mt5", "fill_reference", "birth", "moves", "advance", "finer", "costs")
+MT5, REFERENCE, BIRTH, MOVES, ADVANCE, FINER, COSTS, GLIDE = (
+    f"execution/{name}.py" for name in ("fill_mt5", "fill_reference", "birth", "moves", "advance", "finer", "costs", "glide")
 )
 EXPOSURE = "risk/exposure.py"
 
@@ -62,6 +62,14 @@ FAULTS = {
     "positions that are being closed still hold a place": (EXPOSURE, "lots_after(p[b.P_TICKET], p[b.P_LOTS], orders[q], counts[q, 1], requests, asked)", "p[b.P_LOTS]"),
     "the currency that is owed is no exposure": (EXPOSURE, "net_base -= value", "net_base -= 0.0"),
     "only the last position's risk counts": (EXPOSURE, "risk += its_lots * unit * away", "risk = its_lots * unit * away"),
+    "sums of money say whether the worst price is another one": (ADVANCE, "unsure = is_worst_elsewhere(t, market, positions, counts, marks)", "unsure = worst < account[b.A_EQUITY]"),
+    "a quiet row leaves the swap out of the equity": (GLIDE, "worth = balance + (units * (price - entry) * rate + swap)", "worth = balance + units * (price - entry) * rate"),
+    "a quiet row values a short at the bid": (GLIDE, "price = ask_of(close, spread) if on_ask else close", "price = close"),
+    "a quiet row passes over the turn of the day": (GLIDE, "if days[t if has_days else 0] != today or ", "if "),
+    "a quiet row does not look at the margin level": (GLIDE, "margin * close * rate or not worst > 0.0", "-1e18 or not worst > 0.0"),
+    "a quiet row does not look at the target": (GLIDE, "if low <= below or high >= above:", "if (low <= below if is_long else high >= above):"),
+    "a quiet row passes over an exit wish": (GLIDE, "(has_outs and out[t, 0] != 0) or ", ""),
+    "a quiet row leaves old marks": (GLIDE, "    if t > first:\n        _leave(t - 1, market, marks, policy)\n        mark(", "    if t > first:\n        mark("),
     "reference: the entry's own bar is not looked at again": (REFERENCE, "again = again or reprocess", "again = False"),
 }  # fmt: skip
 

@@ -404,7 +404,7 @@ class NaiveAccount:
         lots = self.sizing.fixed_lots * w.share
         if self.sizing.mode == "risk":
             lots = self.equity() * self.sizing.risk_fraction * w.share / self.money(self.distance(w), 1.0)
-        lots = round(math.floor(min(lots, self.instrument.lot_max) / step + 1e-9) * step, 8)
+        lots = round(math.floor(min(lots, self.instrument.lot_max) / step * (1 + 1e-9)) * step, 8)
         return lots if lots >= self.instrument.lot_min else 0.0
 
     def distance(self, w: Wanted) -> float:

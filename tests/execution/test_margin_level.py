@@ -37,6 +37,18 @@ def test_the_low_of_a_bar_calls_the_margin_and_the_trader_gets_that_low() -> Non
     assert (len(closed(better)), better.ambiguous_rows) == (0, 1), "where in the bar the level was crossed is not known: the row is unclear"
 
 
+def test_a_bar_whose_last_price_is_its_worst_leaves_nothing_open() -> None:
+    # Two positions: equity at the low and at the close are the same sum, taken in another order, and differ by its rounding.
+    for points in range(109_300, 109_440):
+        price = points / 100_000
+        step = run(
+            bars_at(hours(5), [FLAT, FLAT, FLAT, (1.1, 1.1, price, price), (price,) * 4]), account=AccountSpec(balance=305.0, leverage=100.0, stop_out_level=0.9),
+            side={0: 1, 1: 1}, costs=Costs(spread_points=0, slippage_points=2), sizing=Sizing(mode="fixed", fixed_lots=0.1, max_positions=2),
+        )  # fmt: skip
+        assert len(closed(step)) > 0
+        assert step.ambiguous_rows == 0, f"at {price} the row was called unclear"
+
+
 def test_a_short_is_called_by_the_ask_of_the_high() -> None:
     costs = Costs(spread_points=20)
     rows = [FLAT, FLAT, (1.1, 1.1144, 1.1, 1.1), FLAT]

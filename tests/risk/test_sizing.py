@@ -57,6 +57,15 @@ def test_no_size_risks_more_than_its_fraction_and_one_more_step_would(
         assert (lots + 0.01) * 100_000 * distance * rate > allowed * (1 - 1e-9)
 
 
+def test_a_whole_step_is_not_lost_to_the_rounding_of_two_prices() -> None:
+    # 1,000 USD over 40 points of 100,000 units are 25 lots; the difference of the prices is 0.0004 and 2e-16.
+    near = [
+        size("EURUSD", 1.0, round(price + 0.0004, 5) - price, 10_000.0, Sizing(risk_fraction=0.1)) for price in (1.0007, 1.00071, 1.10003, 1.31415)
+    ]
+    assert near == [25.0] * 4
+    assert size("EURUSD", 1.0, 0.0004 * (1 + 1e-7), 10_000.0, Sizing(risk_fraction=0.1)) == 24.99
+
+
 @pytest.mark.parametrize(
     ("distance", "rate", "equity"), [(0.0, 1.0, 1e4), (math.nan, 1.0, 1e4), (0.01, math.nan, 1e4), (0.01, 1.0, 0.0), (0.01, 1.0, -5.0)]
 )
