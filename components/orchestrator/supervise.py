@@ -144,15 +144,13 @@ class Supervisor:
     def _start_watcher(self) -> None:
         environment = {key: value for key, value in os.environ.items() if key != MARK}
         self._watcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("watcher.py"))],
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("watcher.py")), *map(str, sorted(self._groups))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,
             start_new_session=True,
         )
-        for group in self._groups:
-            self._tell_watcher("+", group)
 
     def _tell_watcher(self, sign: str, group: int) -> None:
         if self._watcher is None or self._watcher.stdin is None:
@@ -161,7 +159,7 @@ class Supervisor:
             self._watcher.stdin.write(f"{sign}{group}\n".encode())
             self._watcher.stdin.flush()
         except OSError:
-            return  # the watcher has died; the next round starts another and tells it every group
+            return  # the watcher has died; the next round starts another with every group
 
     def _end_watcher(self) -> None:
         if self._watcher is not None and self._watcher.stdin is not None:

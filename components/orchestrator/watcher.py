@@ -1,6 +1,7 @@
 """Ends the platform's processes when their supervisor dies without having done so.
 
-Run by path as a plain script, in a session of its own. The supervisor holds the other end of standard input and writes ``+<group>`` when it
+Run by path as a plain script, in a session of its own. Its arguments are the process groups that run already: a watcher that replaces a killed
+one knows them from its first moment. The supervisor holds the other end of standard input and writes ``+<group>`` when it
 starts a process group and ``-<group>`` when that group is gone; nobody else has that end, so end of file means that the supervisor is dead,
 however it died. Standard library only, so that it starts in a few milliseconds and needs no memory.
 """
@@ -26,7 +27,7 @@ def main() -> None:
     """Follow the supervisor's list of groups until it dies, then end what is left of them."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    groups: set[int] = set()
+    groups = {int(group) for group in sys.argv[1:]}
     for line in sys.stdin:
         group = int(line[1:])
         if line[0] == "+":

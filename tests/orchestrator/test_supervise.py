@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,13 @@ def test_a_killed_watcher_is_replaced_and_knows_every_process(driven: Callable[.
     supervisor = driven(SLEEPER)
 
     def watchers() -> list[psutil.Process]:
-        children = psutil.Process(supervisor.process.pid).children()
-        return [child for child in children if child.status() != psutil.STATUS_ZOMBIE and "watcher.py" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(supervisor.process.pid).children():
+            # A child that ends while it is looked at is none.
+            with suppress(psutil.NoSuchProcess):
+                if child.status() != psutil.STATUS_ZOMBIE and "watcher.py" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     first = watchers()[0].pid
     os.kill(first, signal.SIGKILL)
