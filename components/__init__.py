@@ -4,6 +4,7 @@ Rooms import only rooms below them (see `.importlinter`); everything else uses a
 """
 
 import ast as _ast
+import gc as _gc
 import hashlib as _hashlib
 import os as _os
 import shutil as _shutil
@@ -44,11 +45,43 @@ def lazy_front(room: str, file: str) -> tuple[_Callable[[str], _Any], list[str]]
     def find(name: str) -> _Any:
         if name not in home:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        value = getattr(_import_module(home[name]), name)
+        value = getattr(_imported(home[name]), name)
         setattr(package, name, value)
         return value
 
     return find, sorted(home)
+
+
+def _imported(module: str) -> _ModuleType:
+    """The module. While it is imported nothing is looked through for garbage, nor is what that made later on: what imports make stays.
+
+    Looking through it, over and over, took a sixth of a start.
+    """
+    if module in _sys.modules or not _gc.isenabled():
+        return _import_module(module)
+    _gc.disable()
+    try:
+        return _import_module(module)
+    finally:
+        _gc.freeze()
+        _gc.enable()
+
+
+def spare_numba_scipy() -> None:
+    """Keep numba from importing scipy.linalg when it first compiles, 0.1 s of every start; to be called before that, again does no harm.
+
+    It does so to see whether compiled code may multiply matrices. It may: scipy is a requirement, and is imported where such code is met.
+    """
+    if "numba.np.arraymath" in _sys.modules:
+        return
+    linalg: _Any = _import_module("numba.np.linalg")
+    asked = linalg.ensure_blas
+    linalg.ensure_blas = lambda: None
+    try:
+        arrays: _Any = _import_module("numba.np.arraymath")
+        arrays.ensure_blas = asked
+    finally:
+        linalg.ensure_blas = asked
 
 
 def _keep_compiled_code_apart() -> None:

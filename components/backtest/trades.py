@@ -136,8 +136,9 @@ def _closing_equity(step: StepResult, left: Mapping[str, Any]) -> Floats:
 
 def _named(codes: NDArray[np.int64], names: Mapping[int, str]) -> Any:
     """Codes, shape (m,), as the words for them; a code without one is empty."""
-    known, place = np.unique(codes, return_inverse=True)
-    return pd.array([names.get(int(code), "") for code in known], dtype="str").take(place) if len(known) else pd.array([], dtype="str")
+    known = np.flatnonzero(np.bincount(codes)) if len(codes) and codes.min() >= 0 else np.unique(codes)
+    words = pd.array([names.get(int(code), "") for code in known], dtype="str")
+    return words.take(np.searchsorted(known, codes)) if len(known) else words
 
 
 def measures(net_profits: Floats, equity: Floats, day_id: NDArray[np.int64], balance: float, day_ends: NDArray[np.intp] | None = None) -> Stats:

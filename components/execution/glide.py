@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from components.execution.memory import will_read
 from components.execution.moves import ask_of, mark, units_of
 from components.fx import book as b
 from components.strategy import lean, lean_inline
@@ -27,32 +28,61 @@ def can_glide(counts, positions, manage_of, market):
     return counts[0, 0] == 0 or not positions[0, 0, b.P_TRAIL] > 0
 
 
-@lean
-def glide(t, last, market, side, out, account, positions, counts, marks, specs, policy, equity):
+@lean_inline
+def any_of_8(column, t):
+    """Whether any of the eight elements from row `t` on is not 0."""
+    row = np.uint64(t)
+    one = np.uint64(1)
+    found = column[row, 0]
+    for _ in range(7):
+        row += one
+        found |= column[row, 0]
+    return found != 0
+
+
+@lean_inline
+def next_wish(t, last, decisions):
+    """The first row from `t` on whose decisions wish anything, or `last`; the step's memory is told that its decisions will be wanted."""
+    side, out = decisions.side, decisions.exit
+    has_sides, has_outs = side.shape[0] > 1, out.shape[0] > 1
+    if (not has_sides and side[0, 0] != 0) or (not has_outs and out[0, 0] != 0):
+        return t
+    while t + 8 <= last and not ((has_sides and any_of_8(side, t)) or (has_outs and any_of_8(out, t))):
+        t += 8
+    while t < last:
+        row = np.uint64(t)
+        if (has_sides and side[row, 0] != 0) or (has_outs and out[row, 0] != 0):
+            will_read(decisions.stop, t)
+            will_read(decisions.target, t)
+            will_read(decisions.reason, t)
+            break
+        t += 1
+    return t
+
+
+@lean_inline
+def glide(t, last, market, account, positions, counts, marks, specs, policy, equity):
     """The first row from `t` on that needs the step; everything is as the step would have left it after the rows before.
 
     Parameters
     ----------
     t, last : int
-        First row, and the end of the run (excluded). Only where `can_glide`.
+        First row, and the first one (or the end of the run) that may not be passed over, because it has wishes. Only where `can_glide`.
     market, account, positions, counts, marks, specs, policy
         As for `advance`.
-    side, out : int8, shape (n, 1) or (1, 1)
-        Wishes to enter and to leave.
     equity : float64, shape (n,)
         Filled for the quiet rows.
     """
     first = t
-    is_flat = counts[0, 0] == 0
-    has_sides, has_outs = side.shape[0] > 1, out.shape[0] > 1
-    if (not has_sides and side[0, 0] != 0) or (not is_flat and not has_outs and out[0, 0] != 0):
-        return t
     opens, days = market.open, market.day_id
     has_days = days.shape[0] > 1
-    if is_flat:
+    if counts[0, 0] == 0:
         worth = account[b.A_EQUITY]
-        while t < last and not (has_sides and side[t, 0] != 0) and not np.isnan(opens[t, 0]):
-            equity[t] = worth
+        while t < last:
+            row = np.uint64(t)
+            if np.isnan(opens[row, 0]):
+                break
+            equity[row] = worth
             t += 1
         if t > first:
             account[b.A_DAY_START_EQUITY] = worth if days[t - 1 if has_days else 0] != account[b.A_DAY_ID] else account[b.A_DAY_START_EQUITY]
@@ -61,6 +91,9 @@ def glide(t, last, market, side, out, account, positions, counts, marks, specs, 
         return t
     spreads, rates, highs, lows, closes = market.spread, market.rate, market.high, market.low, market.close
     has_spreads, has_rates = spreads.shape[0] > 1, rates.shape[0] > 1
+    fixed_spread, fixed_rate = spreads[0, 0], rates[0, 0]
+    if not has_days and days[0] != account[b.A_DAY_ID]:
+        return t
     p = positions[0, 0]
     sign, entry, swap, today, balance = p[b.P_SIDE], p[b.P_ENTRY], p[b.P_SWAP], account[b.A_DAY_ID], account[b.A_BALANCE]
     is_long = sign > 0
@@ -74,19 +107,21 @@ def glide(t, last, market, side, out, account, positions, counts, marks, specs, 
     if policy != REFERENCE and account[b.A_STOP_OUT_LEVEL] > 0.0:
         margin = account[b.A_STOP_OUT_LEVEL] * lots * specs[0, b.S_MARGIN_RATE] / account[b.A_LEVERAGE] * (1.0 + NEAR)
     while t < last:
-        if days[t if has_days else 0] != today or (has_sides and side[t, 0] != 0) or (has_outs and out[t, 0] != 0) or np.isnan(opens[t, 0]):
+        # A row is never negative; told so, numba leaves out what a negative index would need.
+        row = np.uint64(t)
+        if (has_days and days[row] != today) or np.isnan(opens[row, 0]):
             break
-        spread = spreads[t if has_spreads else 0, 0] if on_ask else 0.0
-        high, low = highs[t, 0] + spread, lows[t, 0] + spread
+        spread = (spreads[row, 0] if has_spreads else fixed_spread) if on_ask else 0.0
+        high, low = highs[row, 0] + spread, lows[row, 0] + spread
         if low <= below or high >= above:
             break
-        close, rate = closes[t, 0], rates[t if has_rates else 0, 0]
+        close, rate = closes[row, 0], (rates[row, 0] if has_rates else fixed_rate)
         price = ask_of(close, spread) if on_ask else close
         worth = balance + (units * (price - entry) * rate + swap)
         worst = balance + (units * ((low if is_long else high) - entry) * rate + swap)
         if not worst * (1.0 - NEAR) > margin * close * rate or not worst > 0.0:
             break
-        equity[t] = worth
+        equity[row] = worth
         t += 1
     if t > first:
         _leave(t - 1, market, marks, policy)

@@ -27,7 +27,7 @@ from components.execution.arrays import (
 )
 from components.execution.birth import apply_request, at, close_bar
 from components.execution.costs import Costs
-from components.execution.glide import can_glide, glide
+from components.execution.glide import can_glide, glide, next_wish
 from components.fx import AccountSpec, BadInput, Instrument
 from components.fx import book as b
 from components.risk import Limits, Sizing
@@ -72,10 +72,12 @@ def run_rows(
         Ambiguous rows, those that stay so, and those without finer rows; added to.
     """
     per_row = counts.shape[0] * (4 * positions.shape[1] + requests.shape[0])
-    t = first
+    t, wished = first, first - 1
     while t < last:
         if t >= first_bar and can_glide(counts, positions, manage_of, market):
-            t = glide(t, last, market, decisions.side, decisions.exit, account, positions, counts, marks, specs, policy, equity)
+            if wished < t:
+                wished = next_wish(t, last, decisions)
+            t = glide(t, wished, market, account, positions, counts, marks, specs, policy, equity)
             if t == last:
                 return t, n
         if n + per_row > events.shape[0]:
@@ -213,8 +215,10 @@ def run_step(
         if not all(np.isnan(column).all() for column in distances):
             raise BadInput("stop_distance", "backtesting.py knows no distance from the fill; give prices in `stop` and `target`")
     requests = no_requests(4 * capacity + 8)
-    # Every event is written whole, so that its room need not be filled first; pages that no event reaches are never touched.
-    events = np.empty((max(4096, rows // 8) + symbols * (4 * capacity + len(requests)), b.EVENT_FIELDS))
+    # Every event is written whole, so that its room need not be filled first; pages that no event reaches are never touched. An entry that is
+    # asked for, placed, filled and left are three or four events of two wishes; `manage` and waiting orders can make more.
+    asked = sum(int(np.count_nonzero(column)) * (1 if len(column) > 1 else rows) for column in (decisions.side, decisions.exit))
+    events = np.empty((max(4096, 2 * min(asked, rows * symbols)) + symbols * (4 * capacity + len(requests)), b.EVENT_FIELDS))
     equity = np.empty(rows)
     tally = np.zeros(3, dtype=np.int64)
     kept = new_book(account, symbols, capacity=capacity) if len(finer.first) else no_book()

@@ -7,7 +7,10 @@ from typing import Any, TypeVar, cast
 
 from numba import njit, types
 
+from components import spare_numba_scipy
+
 Function = TypeVar("Function", bound=Callable[..., object])
+spare_numba_scipy()
 
 
 def compiled(function: Function) -> Function:

@@ -174,38 +174,60 @@ def _talib_rows(rows: int, call: Callable[[], Floats]) -> Floats:
 
 
 @compiled
-def _window_sums(values: Floats, period: int, whole: int) -> Floats:
-    # Each sum runs from its window's oldest value on. Many windows advance at once, in blocks that stay in the processor's nearest cache.
-    sums = np.zeros(whole)
-    for first in range(0, whole, BLOCK):
-        some = sums[first : first + BLOCK]
-        for k in range(period):
-            added = values[first + k : first + k + len(some)]
-            for t in range(len(some)):
-                some[t] += added[t]
-    return sums
+def _sums_of_block(values: Floats, first: int, period: int, sums: Floats, part: Floats, twice: Floats) -> None:
+    # Sums of 1, 2, 4, 8 … values that begin at each place; a window is put together from those that its length is made of. What is added to
+    # what depends on the length alone, so that a window has the same sum wherever it stands, and its rounding grows with the logarithm.
+    length = len(sums) + period - 1
+    for t in range(len(sums)):
+        sums[t] = 0.0
+    for t in range(length):
+        part[t] = values[first + t]
+    begin, size = 0, 1
+    while True:
+        if period & size:
+            for t in range(len(sums)):
+                sums[t] += part[begin + t]
+            begin += size
+        if 2 * size > period:
+            return
+        length -= size
+        for t in range(length):
+            twice[t] = part[t] + part[t + size]
+        part, twice = twice, part
+        size *= 2
 
 
 @compiled
 def rolling_mean(values: Floats, period: int) -> Floats:
-    """Mean of each window, summed anew from its oldest value on; NaN before the first whole one."""
-    out = np.full(len(values), np.nan)
-    whole = len(values) - period + 1
-    if whole > 0:
-        out[period - 1 :] = _window_sums(values, period, whole) / period
+    """Mean of each window, summed anew; NaN before the first whole one."""
+    out = np.empty(len(values))
+    out[: period - 1] = np.nan
+    part, twice = np.empty(BLOCK + period), np.empty(BLOCK + period)
+    # In blocks that stay in the processor's nearest cache.
+    for first in range(0, len(values) - period + 1, BLOCK):
+        means = out[first + period - 1 : first + period - 1 + BLOCK]
+        _sums_of_block(values, first, period, means, part, twice)
+        for t in range(len(means)):
+            means[t] /= period
     return out
 
 
 @compiled
 def rolling_deviation(values: Floats, period: int, ddof: int) -> Floats:
     """Standard deviation of each window, in two passes; NaN before the first whole one."""
-    out = np.full(len(values), np.nan)
-    whole = len(values) - period + 1
-    if whole > 0:
-        mean = _window_sums(values, period, whole) / period
-        squares = np.zeros(whole)
+    out = np.empty(len(values))
+    out[: period - 1] = np.nan
+    part, twice, means = np.empty(BLOCK + period), np.empty(BLOCK + period), np.empty(BLOCK)
+    for first in range(0, len(values) - period + 1, BLOCK):
+        squares = out[first + period - 1 : first + period - 1 + BLOCK]
+        mean = means[: len(squares)]
+        _sums_of_block(values, first, period, mean, part, twice)
+        for t in range(len(squares)):
+            mean[t] /= period
+            squares[t] = 0.0
         for k in range(period):
-            for t in range(whole):
-                squares[t] += (values[t + k] - mean[t]) * (values[t + k] - mean[t])
-        out[period - 1 :] = np.sqrt(squares / (period - ddof))
+            for t in range(len(squares)):
+                squares[t] += (values[first + t + k] - mean[t]) * (values[first + t + k] - mean[t])
+        for t in range(len(squares)):
+            squares[t] = np.sqrt(squares[t] / (period - ddof))
     return out

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 MS_PER_YEAR = 365.25 * 86_400_000.0
 DAYS_PER_YEAR = 252.0
+BLOCK = 4_096
 
 
 def returns_of(equity: Floats) -> Floats:
@@ -22,12 +23,20 @@ def max_drawdown(equity: Floats, start: float | None = None) -> float:
     """Largest fall from a running peak, as a positive fraction of that peak; 0.0 for fewer than two values. `start` is a value before the first."""
     if len(equity) + (start is not None) < 2:
         return 0.0
-    peak = np.maximum.accumulate(equity)
-    if start is not None:
-        np.maximum(peak, start, out=peak)
-    if peak[0] > 0:  # and so is every later one
-        return max(0.0, 1.0 - float(np.min(np.divide(equity, peak, out=peak))))
-    return float(np.max(np.where(peak > 0, 1.0 - equity / np.where(peak > 0, peak, 1.0), 0.0)))
+    highest = float(equity[0]) if start is None else max(start, float(equity[0]))
+    if not highest > 0:
+        peak = np.maximum.accumulate(equity) if start is None else np.maximum(np.maximum.accumulate(equity), start)
+        return float(np.max(np.where(peak > 0, 1.0 - equity / np.where(peak > 0, peak, 1.0), 0.0)))
+    # Every peak is positive, for the first one is. Only a block whose lowest value lies far enough below its highest is looked at row by row.
+    least = 1.0
+    for first in range(0, len(equity), BLOCK):
+        some = equity[first : first + BLOCK]
+        top = max(highest, float(some.max()))
+        if float(some.min()) < least * top:
+            peak = np.maximum(np.maximum.accumulate(some), highest)
+            least = min(least, float((some / peak).min()))
+        highest = top
+    return 1.0 - least
 
 
 def drawdown_curve(equity: Floats) -> Floats:

@@ -83,7 +83,7 @@ class BrokerDay:
         if open_time.tz is None:
             raise BadInput("open_time", "the times have no zone; localise them to UTC first")
         turns = _turns(self)
-        return pd.Index(turns.place_of(open_time.as_unit("ms").asi8) + turns.first_id)
+        return pd.Index(turns.place_of((open_time if open_time.unit == "ms" else open_time.as_unit("ms")).asi8, turns.first_id))
 
     def start_ms(self, at_ms: ArrayLike) -> Ints:
         """The instant at which each instant's trading day began, epoch milliseconds UTC, shape (n,) to (n,)."""
@@ -227,19 +227,19 @@ class _Turns:
         self.first_weekday = FIRST_DAY.weekday()
         self.first_id = (FIRST_DAY - date(1970, 1, 1)).days + (1 if day.turn_hour >= 12 else 0)
 
-    def place_of(self, at_ms: Ints) -> Ints:
-        """Which turn each instant follows. A day is 24 hours but for clock changes, so a guess is at most a turn or two away."""
+    def place_of(self, at_ms: Ints, first_number: int = 0) -> Ints:
+        """Which turn each instant follows, counted from `first_number`. A day is 24 hours but for clock changes: a guess is at most a turn or two away."""
         if not len(at_ms):
             return np.zeros(0, dtype=np.int64)
         first, last = self.place_of_one(int(at_ms.min())), self.place_of_one(int(at_ms.max()))
         if at_ms.ndim == 1 and bool((at_ms[1:] >= at_ms[:-1]).all()):
             # In order, so that each turn is looked for among the instants and not each instant among the turns.
             begins = np.searchsorted(at_ms, self.ms[first + 1 : last + 1])
-            return np.repeat(np.arange(first, last + 1), np.diff(begins, prepend=0, append=len(at_ms)))
+            return np.repeat(np.arange(first, last + 1) + first_number, np.diff(begins, prepend=0, append=len(at_ms)))
         places = (at_ms - self.listed[0]) // MS_PER_DAY
         places += at_ms >= self.ms[places + 1]
         places -= at_ms < self.ms[places]
-        return places
+        return places + first_number
 
     def place_of_one(self, at_ms: int) -> int:
         """Which turn one instant follows."""

@@ -14,10 +14,12 @@ from numba import njit, types
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from components import spare_numba_scipy
 from components.fx import BadInput, Instrument, bad_input_of
 from components.fx import book as b
 from components.strategy.memo import Memo, read_only
 
+spare_numba_scipy()
 MANAGE_SIGNATURE = types.int64(
     types.float64[::1],
     types.float64[:, ::1],
@@ -129,12 +131,11 @@ class Decisions:
             values = np.asarray(getattr(self, item.name))
             if values.ndim > 1 or (values.ndim == 1 and len(values) != rows):
                 raise BadInput(f"decisions.{item.name}", f"shape {values.shape} is neither ({rows},) nor a scalar")
-        side, out, kind = (np.broadcast_to(np.asarray(getattr(self, name)), rows) for name in ("side", "exit", "entry"))
-        _only(side, (-1, 0, 1), "side")
-        _only(out, (-1, 0, 1), "exit")
-        _only(kind, (0, 1, 2), "entry")
+        for name, allowed in (("side", (-1, 0, 1)), ("exit", (-1, 0, 1)), ("entry", (0, 1, 2))):
+            _only(np.atleast_1d(np.asarray(getattr(self, name))), allowed, name)
+        side, kind = (np.broadcast_to(np.asarray(getattr(self, name)), rows) for name in ("side", "entry"))
         # What belongs to an entry is looked at where there is a wish: that is few rows of many.
-        wishes = np.flatnonzero(side)
+        wishes = np.flatnonzero(side != 0)
 
         def wished(name: str) -> NDArray[Any]:
             values = np.asarray(getattr(self, name))

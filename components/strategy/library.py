@@ -32,7 +32,7 @@ def _columns(bars: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
 def _brackets(price: Floats, side: NDArray[np.int8], true_range: Floats, params: Brackets) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Stop and target prices beside `price` where there is a side, and where they can be set: flat hours (true range 0) allow no bracket."""
     stop, target = np.full(len(price), np.nan), np.full(len(price), np.nan)
-    rows = np.flatnonzero(side)
+    rows = np.flatnonzero(side != 0)
     if params.stop_atr > 0:
         stop[rows] = price[rows] - side[rows] * params.stop_atr * true_range[rows]
     if params.target_atr > 0:
