@@ -75,7 +75,7 @@ def closed_trades(events: Floats) -> pd.DataFrame:
 
 
 def _closed(events: Floats) -> dict[str, Any]:
-    closed = events[events[:, b.E_KIND] == EventKind.CLOSED].T.copy()
+    closed = np.take(events, np.flatnonzero(events[:, b.E_KIND] == EventKind.CLOSED), axis=0).T.copy()
     return {
         "ticket": closed[b.E_TICKET].astype(np.int64),
         "side": closed[b.E_SIDE].astype(np.int64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -185,7 +186,19 @@ def column(values: Any, dtype: Any, rows: int, symbols: int, name: str) -> NDArr
         array = array.reshape(-1, 1)
     if array.shape not in ((rows, symbols), (1, symbols)):
         raise BadInput(name, f"shape {array.shape} is neither ({rows}, {symbols}) nor a constant")
-    # Writable throughout: compiled code would be compiled once more for every mixture of read-only arrays.
+    return writable(array)
+
+
+def writable(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, contiguous and writable: compiled code would be compiled once more for every mixture of read-only ones.
+
+    What a frame hands out is read-only, over memory that is not. The step reads its columns and writes to none, so that such memory is taken
+    as it is; a copy is made of any other.
+    """
+    if array.flags.c_contiguous and not array.flags.writeable:
+        with suppress(ValueError):
+            array = array.view()
+            array.flags.writeable = True
     return np.require(array, requirements=("C", "W"))
 
 

@@ -106,6 +106,9 @@ def glide(t, last, market, account, positions, counts, marks, specs, policy, equ
     margin = 0.0
     if policy != REFERENCE and account[b.A_STOP_OUT_LEVEL] > 0.0:
         margin = account[b.A_STOP_OUT_LEVEL] * lots * specs[0, b.S_MARGIN_RATE] / account[b.A_LEVERAGE] * (1.0 + NEAR)
+    # Between its stop and its target a position is worth no less than at the stop: where that is enough, rows need not be asked one by one.
+    least = balance + (units * ((below if is_long else above) - entry) * fixed_rate + swap)
+    is_safe = not has_rates and least * (1.0 - NEAR) > margin * above * fixed_rate and least > 0.0
     while t < last:
         # A row is never negative; told so, numba leaves out what a negative index would need.
         row = np.uint64(t)
@@ -117,11 +120,11 @@ def glide(t, last, market, account, positions, counts, marks, specs, policy, equ
             break
         close, rate = closes[row, 0], (rates[row, 0] if has_rates else fixed_rate)
         price = ask_of(close, spread) if on_ask else close
-        worth = balance + (units * (price - entry) * rate + swap)
-        worst = balance + (units * ((low if is_long else high) - entry) * rate + swap)
-        if not worst * (1.0 - NEAR) > margin * close * rate or not worst > 0.0:
-            break
-        equity[row] = worth
+        if not is_safe:
+            worst = balance + (units * ((low if is_long else high) - entry) * rate + swap)
+            if not worst * (1.0 - NEAR) > margin * close * rate or not worst > 0.0:
+                break
+        equity[row] = balance + (units * (price - entry) * rate + swap)
         t += 1
     if t > first:
         _leave(t - 1, market, marks, policy)

@@ -71,9 +71,10 @@ def mark(account, positions, counts, marks, specs, on_bid):
 def remove_row(rows, counts, s, which, k):
     """Take row k of symbol s out of positions (`which` 0) or orders (1); the later ones move up."""
     last = counts[s, which] - 1
-    for field in range(rows.shape[2]):
-        for i in range(k, last):
+    for i in range(k, last):
+        for field in range(rows.shape[2]):
             rows[s, i, field] = rows[s, i + 1, field]
+    for field in range(rows.shape[2]):
         rows[s, last, field] = np.nan
     counts[s, which] = last
 

@@ -18,14 +18,16 @@ from components.strategy import Decisions
 def compile_all() -> None:
     """Call the step, the bar close and the paper broker on three made-up bars; what is compiled stays on disk.
 
-    Takes some 20 s the first time and well under a second after that.
+    Takes a minute or two the first time and well under a second after that.
     """
     index = pd.date_range("2024-01-01", periods=3, freq="h", tz="UTC")
     bars = validate_bars(pd.DataFrame({"open": 1.1, "high": 1.2, "low": 1.0, "close": 1.1}, index=index))
     item, account = instrument("EURUSD"), AccountSpec()
     decisions = decision_arrays(Decisions(side=1, stop=1.05), len(bars))
+    market = market_of_bars(bars, item, Costs())
     for policy in ("mt5", "reference"):
-        run_step(market_of_bars(bars, item, Costs()), decisions, [item], account, policy=policy)
+        run_step(market, decisions, [item], account, policy=policy)
+    run_step(market, decisions, [item], account, manage=no_manage)
     close_bar(
         2,
         0,

@@ -178,15 +178,25 @@ def _sums_of_block(values: Floats, first: int, period: int, sums: Floats, part: 
     # Sums of 1, 2, 4, 8 … values that begin at each place; a window is put together from those that its length is made of. What is added to
     # what depends on the length alone, so that a window has the same sum wherever it stands, and its rounding grows with the logarithm.
     length = len(sums) + period - 1
-    for t in range(len(sums)):
-        sums[t] = 0.0
+    begin = 0
+    if period & 1:
+        for t in range(len(sums)):
+            sums[t] = values[first + t]
+        begin = 1
+    if period == 1:
+        return
+    length -= 1
     for t in range(length):
-        part[t] = values[first + t]
-    begin, size = 0, 1
+        part[t] = values[first + t] + values[first + t + 1]
+    size = 2
     while True:
         if period & size:
-            for t in range(len(sums)):
-                sums[t] += part[begin + t]
+            if begin == 0:
+                for t in range(len(sums)):
+                    sums[t] = part[t]
+            else:
+                for t in range(len(sums)):
+                    sums[t] += part[begin + t]
             begin += size
         if 2 * size > period:
             return
