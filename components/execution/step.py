@@ -33,6 +33,8 @@ from components.fx import book as b
 from components.risk import Limits, Sizing
 from components.strategy import compiled_manage, lean, lean_inline
 
+# Events that are given room at the start, 150 MB; more of them find more.
+MOST_ROOM = 1_000_000
 # The tuple of `manage` functions that one account can have is what numba calls an experiment; it is held by tests here.
 warnings.filterwarnings("ignore", message="First-class function type", category=NumbaExperimentalFeatureWarning)
 
@@ -266,7 +268,8 @@ def run_step(
     # Every event is written whole, so that its room need not be filled first; pages that no event reaches are never touched. An entry that is
     # asked for, placed, filled and left are three or four events of two wishes; `manage` and waiting orders can make more.
     asked = sum(int(np.count_nonzero(column)) * (1 if len(column) > 1 else rows) for column in (decisions.side, decisions.exit))
-    events = np.empty((max(4096, 2 * min(asked, rows * symbols)) + symbols * (4 * capacity + len(requests)), b.EVENT_FIELDS))
+    room = min(max(4096, 2 * asked), MOST_ROOM) + symbols * (4 * capacity + len(requests))
+    events = np.empty((room, b.EVENT_FIELDS))
     equity = np.empty(rows)
     tally = np.zeros(3, dtype=np.int64)
     kept = new_book(account, symbols, capacity=capacity) if len(finer.first) else no_book()
