@@ -101,6 +101,18 @@ def median_of(call: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     return statistics.median(seconds), answer
 
 
+def medians_in_turn(calls: list[Callable[[], Any]], repeats: int) -> tuple[list[float], list[Any]]:
+    """Median times of calls that are made by turns, so that all of them meet the machine and its memory in the same state; and their last answers."""
+    seconds: list[list[float]] = [[] for _ in calls]
+    answers: list[Any] = [None] * len(calls)
+    for _ in range(repeats):
+        for i, call in enumerate(calls):
+            began = time.perf_counter()
+            answers[i] = call()
+            seconds[i].append(time.perf_counter() - began)
+    return [statistics.median(some) for some in seconds], answers
+
+
 def rows_of(trades: pd.DataFrame) -> np.ndarray:
     """Bars, prices, signed units and profit of our trades, what is open at the end included, shape (m, 6)."""
     units = trades["side"] * np.round(trades["lots"] * EURUSD.contract_size)
@@ -228,8 +240,7 @@ def on_minutes(bars: pd.DataFrame, data: str, repeats: int, vectorbt: str | None
         warm()
     ours_s, result = median_of(ours, repeats)
     mt5_s, _ = median_of(lambda: ours(policy="mt5"), repeats)
-    step_s, _ = median_of(step, repeats)
-    bare_s, bare = median_of(lambda: bare_loop(*flat), repeats)
+    (step_s, bare_s), (_, bare) = medians_in_turn([step, lambda: bare_loop(*flat)], 3 * repeats)
     plain_s, plain = median_of(lambda: ours(PLAIN), few)
     native_s, stats = median_of(lambda: native(bars), few)
     adapter_s, adapted = median_of(lambda: run_reference(bars, decisions, **FIXED), 1)
