@@ -129,32 +129,25 @@ def run_rows(
     )  # fmt: skip
 
 
-@lean
-def run_plain_mt5(
-    first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, policy, netting, resolution,
-    first_bar, manage_of, manage, params, requests, events, n, equity, tally,
-):  # fmt: skip
-    """`rows_by_rules` where `is_plain`, under `mt5`: told both, the compiler leaves out the rest, a fifth of the time."""
-    if not _is_plain(market, finer, counts, manage_of):
-        return first, n
-    return rows_by_rules(
-        first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, 0, netting,
+def _plain_rows(known_policy: int) -> Any:
+    """`rows_by_rules` where `is_plain`, under one fill policy: told both, the compiler leaves out the rest, a fifth of the time."""
+
+    @lean
+    def run_plain(
+        first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, policy, netting,
         resolution, first_bar, manage_of, manage, params, requests, events, n, equity, tally,
-    )  # fmt: skip
+    ):  # fmt: skip
+        if not _is_plain(market, finer, counts, manage_of):
+            return first, n
+        return rows_by_rules(
+            first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, known_policy,
+            netting, resolution, first_bar, manage_of, manage, params, requests, events, n, equity, tally,
+        )  # fmt: skip
+
+    return run_plain
 
 
-@lean
-def run_plain_reference(
-    first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, policy, netting, resolution,
-    first_bar, manage_of, manage, params, requests, events, n, equity, tally,
-):  # fmt: skip
-    """`rows_by_rules` where `is_plain`, under `reference`."""
-    if not _is_plain(market, finer, counts, manage_of):
-        return first, n
-    return rows_by_rules(
-        first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, 1, netting,
-        resolution, first_bar, manage_of, manage, params, requests, events, n, equity, tally,
-    )  # fmt: skip
+RUN_PLAIN = {name: _plain_rows(policy) for name, policy in POLICIES.items()}
 
 
 class StepResult(NamedTuple):
@@ -274,9 +267,7 @@ def run_step(
     tally = np.zeros(3, dtype=np.int64)
     kept = new_book(account, symbols, capacity=capacity) if len(finer.first) else no_book()
     first, count = 0, 0
-    run = run_rows
-    if is_plain(market, finer, state.counts, manage_of):
-        run = run_plain_reference if policy == "reference" else run_plain_mt5
+    run = RUN_PLAIN[policy] if is_plain(market, finer, state.counts, manage_of) else run_rows
     while first < rows:
         first, count = run(
             first, rows, market, finer, kept, decisions, *state, specs, costs.as_row(), sizing.as_row(), limits.as_row(), POLICIES[policy],

@@ -383,19 +383,20 @@ def test_decisions_that_do_not_cover_the_market_are_refused_instead_of_read_past
 
 
 def test_a_run_on_read_only_bars_uses_the_code_that_is_compiled_already() -> None:
-    from components.execution.step import run_plain_mt5
+    from components.execution.step import RUN_PLAIN
 
-    if not hasattr(run_plain_mt5, "signatures"):
+    run_mt5 = RUN_PLAIN["mt5"]
+    if not hasattr(run_mt5, "signatures"):
         pytest.skip("machine code is switched off")
     run([FLAT, FLAT])
-    known = len(run_plain_mt5.signatures)
+    known = len(run_mt5.signatures)
     bars = bars_of([FLAT] * 5)
     for name in bars.columns:
         bars[name].to_numpy().flags.writeable = False
     item = strategy("sma_cross")
     decisions = item.decide(bars, Context(EURUSD), item.parse({"fast": 2, "slow": 3}))
     run_step(market_of_bars(bars, EURUSD, Costs()), decision_arrays(decisions, 5), [EURUSD], AccountSpec())
-    assert len(run_plain_mt5.signatures) == known
+    assert len(run_mt5.signatures) == known
 
 
 @pytest.mark.parametrize(
