@@ -12,7 +12,7 @@ import numpy as np
 from components.execution.arrays import Book
 from components.execution.fill_mt5 import match_mt5
 from components.execution.fill_reference import match_reference
-from components.execution.moves import ask_of, close_part, margin_used, mark, round_to, stop_out, units_of, unrealised
+from components.execution.moves import ask_of, close_part, gain_of, margin_used, mark, round_to, stop_out, units_of, unrealised
 from components.fx import ExitKind
 from components.fx import book as b
 from components.strategy import lean, lean_inline
@@ -113,8 +113,8 @@ def exit_price(t, s, side, at_worst, market, marks):
 def profit_in_row(t, s, k, at_worst, market, positions, marks, specs):
     """Profit and swap of one position at `exit_price`, in account currency."""
     p = positions[s, k]
-    gain = exit_price(t, s, p[b.P_SIDE], at_worst, market, marks) - p[b.P_ENTRY]
-    return p[b.P_SIDE] * units_of(p[b.P_LOTS], specs[s, b.S_CONTRACT_SIZE]) * gain * marks[s, 2] + p[b.P_SWAP]
+    price = exit_price(t, s, p[b.P_SIDE], at_worst, market, marks)
+    return gain_of(p[b.P_SIDE], units_of(p[b.P_LOTS], specs[s, b.S_CONTRACT_SIZE]), p[b.P_ENTRY], price, marks[s, 2]) + p[b.P_SWAP]
 
 
 @lean
@@ -190,6 +190,21 @@ def hold_margin_level(t, row, market, account, positions, counts, marks, specs, 
 
 
 @lean_inline
+def settle(t, row, market, account, positions, orders, counts, marks, specs, costs, policy, resolution, events, n):
+    """Mark the account after row t's fills, hold its margin level, and end it where its equity is gone. Returns as `hold_margin_level` does."""
+    unsure = False
+    mark(account, positions, counts, marks, specs, policy == REFERENCE)
+    if policy != REFERENCE:
+        n, unsure = hold_margin_level(t, row, market, account, positions, counts, marks, specs, costs, resolution, events, n)
+    if account[b.A_EQUITY] <= 0.0:
+        n = stop_out(row, account, positions, orders, counts, marks, specs, costs, policy == REFERENCE, events, n)
+        account[b.A_BALANCE] = 0.0
+        account[b.A_EQUITY] = 0.0
+        account[b.A_MARGIN] = 0.0
+    return n, unsure
+
+
+@lean_inline
 def advance(t, row, market, account, positions, orders, counts, marks, specs, costs, policy, netting, resolution, events, n):
     """Match row t of every symbol and mark the account; events carry the number `row`. Returns the new number of events and whether the row was ambiguous."""
     ambiguous = False
@@ -223,15 +238,8 @@ def advance(t, row, market, account, positions, orders, counts, marks, specs, co
         marks[s, 0] = c
         marks[s, 1] = c if policy == REFERENCE else ask_of(c, spread)
     if changed:
-        mark(account, positions, counts, marks, specs, policy == REFERENCE)
-        if policy != REFERENCE:
-            n, unsure = hold_margin_level(t, row, market, account, positions, counts, marks, specs, costs, resolution, events, n)
-            ambiguous = ambiguous or unsure
-        if account[b.A_EQUITY] <= 0.0:
-            n = stop_out(row, account, positions, orders, counts, marks, specs, costs, policy == REFERENCE, events, n)
-            account[b.A_BALANCE] = 0.0
-            account[b.A_EQUITY] = 0.0
-            account[b.A_MARGIN] = 0.0
+        n, unsure = settle(t, row, market, account, positions, orders, counts, marks, specs, costs, policy, resolution, events, n)
+        ambiguous = ambiguous or unsure
     return n, ambiguous
 
 

@@ -202,19 +202,44 @@ def _check_managed(i, bar, s, account, positions, orders, counts, marks, specs, 
 
 
 @lean_inline
+def entry_of(
+    side, kind, price, stop, target, stop_distance, target_distance, trail, size_fraction, bid, ask, rate, equity, s, specs, sizing, limits, policy
+):
+    """What becomes of a wish to enter: its prices as the market takes them, its size, and what its own risk says to it.
+
+    Returns
+    -------
+    tuple of (float, float, float, float, float, float, int)
+        Price, stop and target; the price that it is valued at and the distance of its stop; lots; 0 or the `Refusal` that stops it.
+    """
+    digits = specs[s, b.S_DIGITS]
+    if policy != REFERENCE:
+        price = round_to(price, digits)
+        stop = round_to(stop, digits)
+        target = round_to(target, digits)
+    valued = price
+    if kind == MARKET:
+        valued = ask if side > 0 and policy != REFERENCE else bid
+    has_width = policy == REFERENCE or (
+        has_width_at(stop_distance, stop, digits) and has_width_at(target_distance, target, digits) and has_width_at(trail, np.nan, digits)
+    )
+    if is_none(valued) or not has_width or not sides_are_valid(side, valued, stop, target):
+        return price, stop, target, valued, np.nan, 0.0, INVALID_STOPS
+    distance = stop_distance_of(valued, stop, stop_distance, sizing[Z_UNSTOPPED_MOVE])
+    contract, step, least, most = specs[s, b.S_CONTRACT_SIZE], specs[s, b.S_LOT_STEP], specs[s, b.S_LOT_MIN], specs[s, b.S_LOT_MAX]
+    lots = lots_for(sizing, equity, size_fraction, distance, contract, rate, step, least, most)
+    return price, stop, target, valued, distance, lots, check_birth(limits, equity, lots, distance, contract, rate)
+
+
+@lean_inline
 def _enter(bar, s, side, decisions, account, positions, orders, counts, marks, specs, sizing, limits, policy, requests, n):
     kind = at(decisions.entry, bar, s)
-    price = at(decisions.price, bar, s) if kind != MARKET else np.nan
-    stop = at(decisions.stop, bar, s)
-    target = at(decisions.target, bar, s)
-    if policy != REFERENCE:
-        price = round_to(price, specs[s, b.S_DIGITS])
-        stop = round_to(stop, specs[s, b.S_DIGITS])
-        target = round_to(target, specs[s, b.S_DIGITS])
-    reference_price = price
-    if kind == MARKET:
-        reference_price = marks[s, 1] if side > 0 and policy != REFERENCE else marks[s, 0]
-    stop_distance = at(decisions.stop_distance, bar, s)
+    stop_distance, target_distance, trail = at(decisions.stop_distance, bar, s), at(decisions.target_distance, bar, s), at(decisions.trail, bar, s)
+    price, stop, target, valued, distance, lots, refused = entry_of(
+        side, kind, at(decisions.price, bar, s) if kind != MARKET else np.nan, at(decisions.stop, bar, s), at(decisions.target, bar, s), stop_distance,
+        target_distance, trail, at(decisions.size_fraction, bar, s), marks[s, 0], marks[s, 1], marks[s, 2], account[b.A_EQUITY], s, specs, sizing,
+        limits, policy,
+    )  # fmt: skip
     put(requests, n, OPEN, s, bar, np.nan, side)
     r = requests[n]
     r[b.R_KIND] = kind
@@ -222,39 +247,16 @@ def _enter(bar, s, side, decisions, account, positions, orders, counts, marks, s
     r[b.R_STOP] = stop
     r[b.R_TARGET] = target
     r[b.R_STOP_DISTANCE] = stop_distance
-    r[b.R_TARGET_DISTANCE] = at(decisions.target_distance, bar, s)
-    r[b.R_TRAIL] = at(decisions.trail, bar, s)
+    r[b.R_TARGET_DISTANCE] = target_distance
+    r[b.R_TRAIL] = trail
     r[b.R_EXPIRY_BARS] = at(decisions.expiry, bar, s)
     r[b.R_REASON] = at(decisions.reason, bar, s)
-    digits = specs[s, b.S_DIGITS]
-    has_width = policy == REFERENCE or (
-        has_width_at(stop_distance, stop, digits)
-        and has_width_at(r[b.R_TARGET_DISTANCE], target, digits)
-        and has_width_at(r[b.R_TRAIL], np.nan, digits)
-    )
-    if is_none(reference_price) or not has_width or not sides_are_valid(side, reference_price, stop, target):
-        r[b.R_REFUSED] = INVALID_STOPS
-        return n + 1
-    distance = stop_distance_of(reference_price, stop, stop_distance, sizing[Z_UNSTOPPED_MOVE])
-    contract = specs[s, b.S_CONTRACT_SIZE]
-    rate = marks[s, 2]
-    lots = lots_for(
-        sizing,
-        account[b.A_EQUITY],
-        at(decisions.size_fraction, bar, s),
-        distance,
-        contract,
-        rate,
-        specs[s, b.S_LOT_STEP],
-        specs[s, b.S_LOT_MIN],
-        specs[s, b.S_LOT_MAX],
-    )
     r[b.R_LOTS] = lots
-    r[b.R_REFUSED] = check_birth(limits, account[b.A_EQUITY], lots, distance, contract, rate)
-    if r[b.R_REFUSED] == 0:
-        r[b.R_REFUSED] = check_account(
-            limits, s, side, lots, reference_price, distance, sizing[Z_UNSTOPPED_MOVE], account, positions, orders, counts, marks, specs, requests, n
+    if refused == 0:
+        refused = check_account(
+            limits, s, side, lots, valued, distance, sizing[Z_UNSTOPPED_MOVE], account, positions, orders, counts, marks, specs, requests, n
         )  # fmt: skip
+    r[b.R_REFUSED] = refused
     return n + 1
 
 

@@ -63,26 +63,33 @@ def choose_exit(can_stop, sure_stop, can_target, sure_target, resolution):
 
 
 @lean_inline
+def exit_of(side, stop, target, can_stop, sure_stop, can_target, sure_target, at_open, o, slip, digits, resolution):
+    """The exit of a position whose stop or target was hit inside a row; `o` is the open on the position's exit side.
+
+    Returns
+    -------
+    tuple of (int, float, float, bool)
+        0, `ExitKind.STOP` or `ExitKind.TARGET`; its fill price and its level; whether the row is ambiguous.
+    """
+    kind, ambiguous = choose_exit(can_stop, sure_stop, can_target, sure_target, resolution)
+    if kind == EXIT_STOP:
+        price = o if at_open and (o - stop) * side < 0 else stop
+        return kind, round_to(price - side * slip, digits), stop, ambiguous
+    price = o if at_open and (o - target) * side > 0 else target
+    return kind, price, target, ambiguous
+
+
+@lean_inline
 def exit_inside(
     t, s, k, can_stop, sure_stop, can_target, sure_target, at_open, o, account, positions, counts, specs, costs, slip, rate, resolution, events, n
 ):
-    """Close position k where its stop or target was hit inside the row; `o` is the open on the position's exit side."""
-    kind, ambiguous = choose_exit(can_stop, sure_stop, can_target, sure_target, resolution)
+    """Close position k where `exit_of` says so."""
+    p = positions[s, k]
+    kind, price, level, ambiguous = exit_of(
+        p[b.P_SIDE], p[b.P_STOP], p[b.P_TARGET], can_stop, sure_stop, can_target, sure_target, at_open, o, slip, specs[s, b.S_DIGITS], resolution
+    )
     if kind == 0:
         return n, ambiguous
-    p = positions[s, k]
-    side = p[b.P_SIDE]
-    if kind == EXIT_STOP:
-        level = p[b.P_STOP]
-        price = level
-        if at_open and (o - level) * side < 0:
-            price = o
-        price = round_to(price - side * slip, specs[s, b.S_DIGITS])
-    else:
-        level = p[b.P_TARGET]
-        price = level
-        if at_open and (o - level) * side > 0:
-            price = o
     cost = costs[0] * p[b.P_LOTS]
     flag = 1.0 if ambiguous else 0.0
     n = close_part(t, s, k, price, p[b.P_LOTS], rate, kind, level, 0.0, cost, account, positions, counts, specs, flag, events, n)
@@ -90,53 +97,60 @@ def exit_inside(
 
 
 @lean_inline
-def check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, slip, rate, resolution, events, n):
-    """Stop and target of a position that was open during the whole row."""
-    p = positions[s, k]
-    side = p[b.P_SIDE]
-    o, h, low = bid_o, bid_h, bid_l
-    if side < 0:
-        o, h, low = ask_of(bid_o, spread), ask_of(bid_h, spread), ask_of(bid_l, spread)
-    stop, target = p[b.P_STOP], p[b.P_TARGET]
+def hits(side, stop, target, o, h, low):
+    """Whether the prices of a row (those of the position's exit side) reach its stop and its target, and whether the open does."""
     if side > 0:
         hit_stop, hit_target, open_stop, open_target = low <= stop, h >= target, o <= stop, o >= target
     else:
         hit_stop, hit_target, open_stop, open_target = h >= stop, low <= target, o >= stop, o <= target
     if open_stop or open_target:
         # The open comes before everything else in the bar, so nothing is ambiguous.
-        return exit_inside(
-            t,
-            s,
-            k,
-            open_stop,
-            open_stop,
-            open_target,
-            open_target,
-            True,
-            o,
-            account,
-            positions,
-            counts,
-            specs,
-            costs,
-            slip,
-            rate,
-            resolution,
-            events,
-            n,
-        )
+        return open_stop, open_target, True
+    return hit_stop, hit_target, False
+
+
+@lean_inline
+def check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, slip, rate, resolution, events, n):
+    """Stop and target of a position that was open during the whole row."""
+    p = positions[s, k]
+    o, h, low = bid_o, bid_h, bid_l
+    if p[b.P_SIDE] < 0:
+        o, h, low = ask_of(bid_o, spread), ask_of(bid_h, spread), ask_of(bid_l, spread)
+    hit_stop, hit_target, at_open = hits(p[b.P_SIDE], p[b.P_STOP], p[b.P_TARGET], o, h, low)
     return exit_inside(
-        t, s, k, hit_stop, hit_stop, hit_target, hit_target, False, o, account, positions, counts, specs, costs, slip, rate, resolution, events, n
+        t, s, k, hit_stop, hit_stop, hit_target, hit_target, at_open, o, account, positions, counts, specs, costs, slip, rate, resolution, events, n
     )
+
+
+@lean_inline
+def covers(free, units, price, rate, margin_rate, leverage):
+    """Whether free margin covers a new position."""
+    return units * price * rate * margin_rate / leverage <= free
 
 
 @lean
 def has_margin(lots, price, s, account, positions, counts, marks, specs):
-    """Whether free margin covers a new position."""
+    """`covers` with the free margin of the account."""
     leverage = account[b.A_LEVERAGE]
-    need = units_of(lots, specs[s, b.S_CONTRACT_SIZE]) * price * marks[s, 2] * specs[s, b.S_MARGIN_RATE] / leverage
     equity = account[b.A_BALANCE] + unrealised(positions, counts, marks, specs, False)
-    return need <= equity - margin_used(positions, counts, marks, specs, leverage)
+    free = equity - margin_used(positions, counts, marks, specs, leverage)
+    return covers(free, units_of(lots, specs[s, b.S_CONTRACT_SIZE]), price, marks[s, 2], specs[s, b.S_MARGIN_RATE], leverage)
+
+
+@lean_inline
+def bracket_of(side, price, stop, target, stop_distance, target_distance, digits):
+    """Stop and target of a position opened at `price`: those of its order, or their distances from the fill."""
+    if is_none(stop) and not is_none(stop_distance):
+        stop = round_to(price - side * stop_distance, digits)
+    if is_none(target) and not is_none(target_distance):
+        target = round_to(price + side * target_distance, digits)
+    return stop, target
+
+
+@lean_inline
+def at_market(side, bid, ask, slip, digits):
+    """Fill price of a market order of `side`."""
+    return round_to((ask if side > 0 else bid) + side * slip, digits)
 
 
 @lean_inline
@@ -144,12 +158,7 @@ def enter(t, s, j, price, ambiguous, account, positions, orders, counts, marks, 
     """Fill entry order j at `price`; it leaves the book, opened or refused. Returns the new number of events and whether it opened."""
     o = orders[s, j]
     side = o[b.O_SIDE]
-    digits = specs[s, b.S_DIGITS]
-    stop, target = o[b.O_STOP], o[b.O_TARGET]
-    if is_none(stop) and not is_none(o[b.O_STOP_DISTANCE]):
-        stop = round_to(price - side * o[b.O_STOP_DISTANCE], digits)
-    if is_none(target) and not is_none(o[b.O_TARGET_DISTANCE]):
-        target = round_to(price + side * o[b.O_TARGET_DISTANCE], digits)
+    stop, target = bracket_of(side, price, o[b.O_STOP], o[b.O_TARGET], o[b.O_STOP_DISTANCE], o[b.O_TARGET_DISTANCE], specs[s, b.S_DIGITS])
     refusal = 0
     if not has_margin(o[b.O_LOTS], price, s, account, positions, counts, marks, specs):
         refusal = NO_MARGIN
@@ -209,7 +218,7 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, slip, rate, account, pos
     while k < counts[s, 0]:
         p = positions[s, k]
         o = bid_o if p[b.P_SIDE] > 0 else ask_o
-        beyond = (o <= p[b.P_STOP] or o >= p[b.P_TARGET]) if p[b.P_SIDE] > 0 else (o >= p[b.P_STOP] or o <= p[b.P_TARGET])
+        _, _, beyond = hits(p[b.P_SIDE], p[b.P_STOP], p[b.P_TARGET], o, o, o)
         before = counts[s, 0]
         if beyond:
             n, _ = check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, slip, rate, resolution, events, n)
@@ -222,7 +231,7 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, slip, rate, account, pos
             j += 1
             continue
         side = o[b.O_SIDE]
-        price = round_to((ask_o if side > 0 else bid_o) + side * slip, digits)
+        price = at_market(side, bid_o, ask_o, slip, digits)
         if is_none(o[b.O_POSITION]):
             n, _ = enter(t, s, j, price, 0.0, account, positions, orders, counts, marks, specs, costs, events, n)
             continue

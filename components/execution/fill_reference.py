@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.execution.moves import close_part, find_ticket, is_none, note, open_position, remove_row, units_of
+from components.execution.moves import close_part, find_ticket, gain_of, is_none, note, open_position, remove_row, units_of
 from components.fx import EventKind, ExitKind, OrderKind, Refusal
 from components.fx import book as b
-from components.strategy import lean
+from components.strategy import lean, lean_inline
 
 MARKET, STOP, LIMIT = int(OrderKind.MARKET), int(OrderKind.STOP), int(OrderKind.LIMIT)
 EXIT_STOP, EXIT_TARGET = int(ExitKind.STOP), int(ExitKind.TARGET)
@@ -47,6 +47,26 @@ def next_in_queue(after, newest, s, positions, orders, counts):
     return best, what, row
 
 
+@lean_inline
+def level_met(o, h, low, level, is_below):
+    """Whether a bar reaches a stop or target below (or above) the market, and its fill: what the open has passed already fills at the open."""
+    if is_below:
+        return low <= level, min(o, level)
+    return h >= level, max(o, level)
+
+
+@lean_inline
+def is_too_dear(units, price, rate, cost, free, leverage):
+    """Whether a new position and its commission ask for more than leverage makes of the free margin."""
+    return units * price * rate + cost > free * leverage
+
+
+@lean_inline
+def free_of(balance, profit, value, leverage):
+    """Free margin of an account whose positions have made `profit` and are worth `value`."""
+    return max(0.0, balance + profit - value / leverage)
+
+
 @lean
 def free_margin(s, close, rate, account, positions, counts, specs):
     """Margin available as backtesting.py sees it: valued at the current bar's close."""
@@ -55,8 +75,8 @@ def free_margin(s, close, rate, account, positions, counts, specs):
         p = positions[s, k]
         units = units_of(p[b.P_LOTS], specs[s, b.S_CONTRACT_SIZE])
         value += units * close * rate
-        profit += p[b.P_SIDE] * units * (close - p[b.P_ENTRY]) * rate
-    return max(0.0, account[b.A_BALANCE] + profit - value / account[b.A_LEVERAGE])
+        profit += gain_of(p[b.P_SIDE], units, p[b.P_ENTRY], close, rate)
+    return free_of(account[b.A_BALANCE], profit, value, account[b.A_LEVERAGE])
 
 
 @lean
@@ -85,10 +105,9 @@ def match_reference(t, s, o, h, low, c, rate, netting, account, positions, order
                 p = positions[s, row]
                 is_stop = what == STOP_OF
                 level = p[b.P_STOP] if is_stop else p[b.P_TARGET]
-                # The stop of a long and the target of a short lie below; what the open has passed already fills at the open.
-                is_below = is_stop == (p[b.P_SIDE] > 0)
-                if (low <= level) if is_below else (h >= level):
-                    price = min(o, level) if is_below else max(o, level)
+                # The stop of a long and the target of a short lie below.
+                is_met, price = level_met(o, h, low, level, is_stop == (p[b.P_SIDE] > 0))
+                if is_met:
                     kind, cost = EXIT_STOP if is_stop else EXIT_TARGET, costs[0] * p[b.P_LOTS]
                     n = close_part(
                         t, s, row, price, p[b.P_LOTS], rate, kind, level, 0.0, cost, account, positions, counts, specs, 0.0, events, n
@@ -169,7 +188,8 @@ def _order(t, s, j, o, h, low, c, rate, netting, account, positions, orders, cou
             if counts[s, 0] == before:
                 break
     units = units_of(lots, specs[s, b.S_CONTRACT_SIZE])
-    if units * price * rate + costs[0] * lots > free_margin(s, c, rate, account, positions, counts, specs) * account[b.A_LEVERAGE]:
+    free = free_margin(s, c, rate, account, positions, counts, specs)
+    if is_too_dear(units, price, rate, costs[0] * lots, free, account[b.A_LEVERAGE]):
         n = note(t, REFUSED, s, order[b.O_TICKET], side, lots, price, NO_MARGIN, order[b.O_REASON], order[b.O_STOP], order[b.O_TARGET], events, n)
         remove_row(orders, counts, s, 1, j)
         return n, False

@@ -25,6 +25,12 @@ def units_of(lots, contract_size):
     return np.rint(lots * contract_size * 1e6) / 1e6
 
 
+@lean_inline
+def gain_of(side, units, entry, price, rate):
+    """What a position makes at a price, before costs and swap, in account currency."""
+    return side * units * (price - entry) * rate
+
+
 @lean
 def round_to(price, digits):
     """A price rounded to `digits` decimals; NaN stays NaN."""
@@ -45,7 +51,7 @@ def unrealised(positions, counts, marks, specs, on_bid):
         for k in range(counts[s, 0]):
             p = positions[s, k]
             price = marks[s, 0] if on_bid or p[b.P_SIDE] > 0 else marks[s, 1]
-            total += p[b.P_SIDE] * units_of(p[b.P_LOTS], specs[s, b.S_CONTRACT_SIZE]) * (price - p[b.P_ENTRY]) * marks[s, 2] + p[b.P_SWAP]
+            total += gain_of(p[b.P_SIDE], units_of(p[b.P_LOTS], specs[s, b.S_CONTRACT_SIZE]), p[b.P_ENTRY], price, marks[s, 2]) + p[b.P_SWAP]
     return total
 
 
@@ -89,6 +95,61 @@ def find_ticket(rows, counts, s, which, ticket):
 
 
 @lean_inline
+def note_opened(t, s, ticket, side, lots, price, cost, reason, level, ambiguous, stop, target, events, n):
+    """Record that an order opened a position; `level` is the order's own price. Returns the new number of events."""
+    e = events[n]
+    e[b.E_ROW] = t
+    e[b.E_KIND] = OPENED
+    e[b.E_SYMBOL] = s
+    e[b.E_TICKET] = ticket
+    e[b.E_ORDER_TICKET] = ticket
+    e[b.E_SIDE] = side
+    e[b.E_LOTS] = lots
+    e[b.E_PRICE] = price
+    e[b.E_PROFIT] = 0.0
+    e[b.E_COST] = cost
+    e[b.E_EXIT] = 0.0
+    e[b.E_REASON] = reason
+    e[b.E_LEVEL] = level
+    e[b.E_AMBIGUOUS] = ambiguous
+    e[b.E_STOP] = stop
+    e[b.E_TARGET] = target
+    e[b.E_SWAP] = 0.0
+    e[b.E_ENTRY_ROW] = np.nan
+    e[b.E_ENTRY_PRICE] = np.nan
+    return n + 1
+
+
+@lean_inline
+def note_closed(
+    t, s, ticket, order_ticket, side, lots, price, profit, cost, exit_kind, reason, level, ambiguous, entry_row, entry_price, stop, target, swap,
+    events, n,
+):  # fmt: skip
+    """Record that a position, or a part of it, was closed; `cost` is both commissions. Returns the new number of events."""
+    e = events[n]
+    e[b.E_ROW] = t
+    e[b.E_KIND] = CLOSED
+    e[b.E_SYMBOL] = s
+    e[b.E_TICKET] = ticket
+    e[b.E_ORDER_TICKET] = order_ticket
+    e[b.E_SIDE] = side
+    e[b.E_LOTS] = lots
+    e[b.E_PRICE] = price
+    e[b.E_PROFIT] = profit
+    e[b.E_COST] = cost
+    e[b.E_EXIT] = exit_kind
+    e[b.E_REASON] = reason
+    e[b.E_LEVEL] = level
+    e[b.E_AMBIGUOUS] = ambiguous
+    e[b.E_ENTRY_ROW] = entry_row
+    e[b.E_ENTRY_PRICE] = entry_price
+    e[b.E_STOP] = stop
+    e[b.E_TARGET] = target
+    e[b.E_SWAP] = swap
+    return n + 1
+
+
+@lean_inline
 def open_position(t, s, order, price, lots, stop, target, account, positions, counts, cost, ambiguous, events, n):
     """Open a position from an order row at `price`; stop and target are prices or NaN. Returns the new number of events, −1 if there is no room."""
     k = counts[s, 0]
@@ -111,27 +172,8 @@ def open_position(t, s, order, price, lots, stop, target, account, positions, co
     p[b.P_SWAP] = 0.0
     counts[s, 0] = k + 1
     account[b.A_BALANCE] -= cost
-    e = events[n]
-    e[b.E_ROW] = t
-    e[b.E_KIND] = OPENED
-    e[b.E_SYMBOL] = s
-    e[b.E_TICKET] = order[b.O_TICKET]
-    e[b.E_ORDER_TICKET] = order[b.O_TICKET]
-    e[b.E_SIDE] = order[b.O_SIDE]
-    e[b.E_LOTS] = lots
-    e[b.E_PRICE] = price
-    e[b.E_PROFIT] = 0.0
-    e[b.E_COST] = cost
-    e[b.E_EXIT] = 0.0
-    e[b.E_REASON] = order[b.O_REASON]
-    e[b.E_LEVEL] = order[b.O_PRICE]
-    e[b.E_AMBIGUOUS] = ambiguous
-    e[b.E_STOP] = stop
-    e[b.E_TARGET] = target
-    e[b.E_SWAP] = 0.0
-    e[b.E_ENTRY_ROW] = np.nan
-    e[b.E_ENTRY_PRICE] = np.nan
-    return n + 1
+    ticket, reason = order[b.O_TICKET], order[b.O_REASON]
+    return note_opened(t, s, ticket, order[b.O_SIDE], lots, price, cost, reason, order[b.O_PRICE], ambiguous, stop, target, events, n)
 
 
 @lean_inline
@@ -143,37 +185,21 @@ def close_part(t, s, k, price, lots, rate, exit_kind, level, order_ticket, exit_
     whole = lots >= p[b.P_LOTS] - 1e-9
     closed = p[b.P_LOTS] if whole else lots
     share = closed / p[b.P_LOTS]
-    profit = p[b.P_SIDE] * units_of(closed, specs[s, b.S_CONTRACT_SIZE]) * (price - p[b.P_ENTRY]) * rate
+    profit = gain_of(p[b.P_SIDE], units_of(closed, specs[s, b.S_CONTRACT_SIZE]), p[b.P_ENTRY], price, rate)
     entry_cost = p[b.P_ENTRY_COST] * share
     swap = p[b.P_SWAP] * share
     account[b.A_BALANCE] += profit - exit_cost + swap
-    e = events[n]
-    e[b.E_ROW] = t
-    e[b.E_KIND] = CLOSED
-    e[b.E_SYMBOL] = s
-    e[b.E_TICKET] = p[b.P_TICKET]
-    e[b.E_ORDER_TICKET] = order_ticket
-    e[b.E_SIDE] = p[b.P_SIDE]
-    e[b.E_LOTS] = closed
-    e[b.E_PRICE] = price
-    e[b.E_PROFIT] = profit
-    e[b.E_COST] = entry_cost + exit_cost
-    e[b.E_EXIT] = exit_kind
-    e[b.E_REASON] = p[b.P_REASON]
-    e[b.E_LEVEL] = level
-    e[b.E_AMBIGUOUS] = ambiguous
-    e[b.E_ENTRY_ROW] = p[b.P_OPEN_ROW]
-    e[b.E_ENTRY_PRICE] = p[b.P_ENTRY]
-    e[b.E_STOP] = p[b.P_STOP]
-    e[b.E_TARGET] = p[b.P_TARGET]
-    e[b.E_SWAP] = swap
+    n = note_closed(
+        t, s, p[b.P_TICKET], order_ticket, p[b.P_SIDE], closed, price, profit, entry_cost + exit_cost, exit_kind, p[b.P_REASON], level, ambiguous,
+        p[b.P_OPEN_ROW], p[b.P_ENTRY], p[b.P_STOP], p[b.P_TARGET], swap, events, n,
+    )  # fmt: skip
     if whole:
         remove_row(positions, counts, s, 0, k)
     else:
         p[b.P_LOTS] = round(p[b.P_LOTS] - closed, 8)
         p[b.P_ENTRY_COST] -= entry_cost
         p[b.P_SWAP] -= swap
-    return n + 1
+    return n
 
 
 @lean_inline

@@ -8,7 +8,7 @@ import math
 from components.fx import Action, Refusal
 from components.fx import book as b
 from components.risk.sizing import L_MAX_CURRENCY_EXPOSURE, L_MAX_OPEN_RISK, L_MAX_TOTAL_POSITIONS, stop_distance_of
-from components.strategy import lean
+from components.strategy import lean, lean_inline
 
 CLOSE, CANCEL, OPEN = int(Action.CLOSE), int(Action.CANCEL), int(Action.OPEN)
 OPEN_RISK, TOTAL_POSITIONS, CURRENCY_EXPOSURE = int(Refusal.OPEN_RISK), int(Refusal.TOTAL_POSITIONS), int(Refusal.CURRENCY_EXPOSURE)
@@ -35,6 +35,12 @@ def is_cancelled(ticket, requests, n):
         if requests[i, b.R_ACTION] == CANCEL and requests[i, b.R_TICKET] == ticket:
             return True
     return False
+
+
+@lean_inline
+def has_account_limits(limits):
+    """Whether any limit is set that looks at the whole account."""
+    return limits[L_MAX_OPEN_RISK] > 0.0 or limits[L_MAX_TOTAL_POSITIONS] > 0.0 or limits[L_MAX_CURRENCY_EXPOSURE] > 0.0
 
 
 @lean
@@ -64,7 +70,7 @@ def check_account(limits, s, side, lots, price, distance, unstopped_move, accoun
     Risk of a position is what equity would lose if its stop were hit from the price of now, never below 0. The net exposure of a currency is
     the value bought of it less the value sold, over all pairs, in account currency; an order that brings it nearer to zero is never refused.
     """
-    if limits[L_MAX_OPEN_RISK] <= 0.0 and limits[L_MAX_TOTAL_POSITIONS] <= 0.0 and limits[L_MAX_CURRENCY_EXPOSURE] <= 0.0:
+    if not has_account_limits(limits):
         return 0
     base, profit = specs[s, b.S_BASE], specs[s, b.S_PROFIT]
     risk, held, net_base, net_profit = 0.0, 0, 0.0, 0.0

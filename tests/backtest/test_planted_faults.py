@@ -13,32 +13,33 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MT5, REFERENCE, BIRTH, MOVES, ADVANCE, FINER, COSTS, GLIDE = (
-    f"execution/{name}.py" for name in ("fill_mt5", "fill_reference", "birth", "moves", "advance", "finer", "costs", "glide")
+    f"execution/{name}.py"
+    for name in ("fill_mt5", "fill_reference", "birth", "moves", "advance", "finer", "costs", "glide")
 )
 EXPOSURE = "risk/exposure.py"
 
 FAULTS = {
-    "market entries take the wrong side of the spread": (MT5, "(ask_o if side > 0 else bid_o) + side * slip", "(bid_o if side > 0 else ask_o) + side * slip"),
+    "market entries take the wrong side of the spread": (MT5, "(ask if side > 0 else bid) + side * slip", "(bid if side > 0 else ask) + side * slip"),
     "stop and limit entries trigger on bid alone": (MT5, "(ask_o, ask_h, ask_l) if side > 0 else (bid_o, bid_h, bid_l)", "(bid_o, bid_h, bid_l)"),
-    "shorts leave on bid": (MT5, "    if side < 0:\n        o, h, low", "    if False:\n        o, h, low"),
-    "a stop that was gapped fills at its level": (MT5, "if at_open and (o - level) * side < 0:", "if False:"),
-    "a target that was gapped fills at its level": (MT5, "if at_open and (o - level) * side > 0:", "if False:"),
+    "shorts leave on bid": (MT5, "    if p[b.P_SIDE] < 0:\n        o, h, low", "    if False:\n        o, h, low"),
+    "a stop that was gapped fills at its level": (MT5, "price = o if at_open and (o - stop) * side < 0 else stop", "price = stop"),
+    "a target that was gapped fills at its level": (MT5, "price = o if at_open and (o - target) * side > 0 else target", "price = target"),
     "ambiguity goes to the trader": (MT5, "if resolution == AGAINST:", "if resolution != AGAINST:"),
     "a stop entry's own bar spares its stop": (MT5, "sure_stop = can_stop if not is_stop_entry else end_stop", "sure_stop = can_stop = False"),
-    "slippage helps": (MT5, "price - side * slip, specs", "price + side * slip, specs"),
+    "slippage helps": (MT5, "price - side * slip, digits), stop", "price + side * slip, digits), stop"),
     "the size is taken anew at the fill": (MT5, "open_position(t, s, o, price, o[b.O_LOTS],", "open_position(t, s, o, price, o[b.O_LOTS] * marks[s, 0] / price,"),
-    "margin is not asked for": (MT5, "return need <= equity - margin_used(positions, counts, marks, specs, leverage)", "return True"),
+    "margin is not asked for": (MT5, "return units * price * rate * margin_rate / leverage <= free", "return True"),
     "an order lives one bar longer": (BIRTH, "- o[b.O_BORN_BAR] >= o[b.O_EXPIRY_BARS]", "- o[b.O_BORN_BAR] > o[b.O_EXPIRY_BARS]"),
-    "size comes from balance instead of equity": (BIRTH, "        account[b.A_EQUITY],\n        at(decisions.size_fraction", "        account[b.A_BALANCE],\n        at(decisions.size_fraction"),
+    "size comes from balance instead of equity": (BIRTH, "marks[s, 2], account[b.A_EQUITY], s, specs", "marks[s, 2], account[b.A_BALANCE], s, specs"),
     "a reversal's entry is dropped while its exit works": (BIRTH, "if not is_closing(positions[s, k, b.P_TICKET], s, orders, counts, requests, n):\n            held", "if True:\n            held"),
     "a limit refuses nothing": ("risk/sizing.py", "return _REFUSED_RISK", "return 0"),
     "lots are rounded up": ("risk/sizing.py", "math.floor(lots / lot_step * (1.0 + 1e-9))", "math.ceil(lots / lot_step * (1.0 - 1e-9))"),
-    "profit is not converted": (MOVES, "(price - p[b.P_ENTRY]) * rate\n", "(price - p[b.P_ENTRY])\n"),
+    "profit is not converted": (MOVES, "(price - entry) * rate\n", "(price - entry)\n"),
     "open shorts are valued at bid": (MOVES, "price = marks[s, 0] if on_bid or p[b.P_SIDE] > 0 else marks[s, 1]\n            total", "price = marks[s, 0]\n            total"),
     "the exit's commission is forgotten": (MOVES, "account[b.A_BALANCE] += profit - exit_cost", "account[b.A_BALANCE] += profit"),
-    "reference: a gapped stop fills at its level": (REFERENCE, "price = min(o, level) if is_below else max(o, level)", "price = level if is_stop else min(o, level) if is_below else max(o, level)"),
-    "reference: a gapped target fills at its level": (REFERENCE, "price = min(o, level) if is_below else max(o, level)", "price = min(o, level) if is_below else max(o, level) if is_stop else level"),
-    "reference: a short's stop is looked for below": (REFERENCE, "is_below = is_stop == (p[b.P_SIDE] > 0)", "is_below = is_stop"),
+    "reference: what gapped below a level fills at it": (REFERENCE, "return low <= level, min(o, level)", "return low <= level, level"),
+    "reference: what gapped above a level fills at it": (REFERENCE, "return h >= level, max(o, level)", "return h >= level, level"),
+    "reference: a short's stop is looked for below": (REFERENCE, "level_met(o, h, low, level, is_stop == (p[b.P_SIDE] > 0))", "level_met(o, h, low, level, is_stop)"),
     "reference: targets are met before stops": (REFERENCE, "account[b.A_FRONT_KEY] -= 1.0\n                p[b.P_STOP_KEY] = account[b.A_FRONT_KEY]", "account[b.A_BACK_KEY] += 1.0\n                p[b.P_STOP_KEY] = account[b.A_BACK_KEY]"),
     "swap has the wrong sign": (ADVANCE, "p[b.P_SWAP] += nights", "p[b.P_SWAP] -= nights"),
     "the triple night is a day late": (ADVANCE, "3 if weekday == triple else 1", "3 if weekday == triple + 1 else 1"),
@@ -47,7 +48,7 @@ FAULTS = {
     "a bank's year has 365 days": (ADVANCE, "BANK_YEAR = 360.0", "BANK_YEAR = 365.0"),
     "a part takes the whole swap": (MOVES, "swap = p[b.P_SWAP] * share", "swap = p[b.P_SWAP]"),
     "swap never reaches the balance": (MOVES, "profit - exit_cost + swap", "profit - exit_cost"),
-    "swap of open positions is not in the equity": (MOVES, "* marks[s, 2] + p[b.P_SWAP]", "* marks[s, 2]"),
+    "swap of open positions is not in the equity": (MOVES, "price, marks[s, 2]) + p[b.P_SWAP]", "price, marks[s, 2])"),
     "the smallest loser goes first": (ADVANCE, "if profit < least:", "if -profit < least:"),
     "the margin call looks at the close alone": (ADVANCE, "worst = worst_equity(t, market, account, positions, counts, marks, specs)", "worst = account[b.A_EQUITY]"),
     "a margin call ends after one position": (ADVANCE, "margin = margin_used(positions, counts, marks, specs, account[b.A_LEVERAGE])", "margin = 0.0"),
