@@ -10,7 +10,7 @@ import numpy as np
 from numba.core.errors import NumbaExperimentalFeatureWarning
 from numpy.typing import NDArray
 
-from components.execution.advance import advance_row
+from components.execution.advance import advance_row, settle
 from components.execution.arrays import (
     MANAGERS,
     NO_FINER,
@@ -28,6 +28,7 @@ from components.execution.arrays import (
 from components.execution.birth import apply_request, at, close_bar
 from components.execution.costs import Costs
 from components.execution.glide import can_glide, glide, next_wish
+from components.execution.plain_trades import MATCHED_UNSURE, UNTOUCHED, are_plain, trade_plainly
 from components.fx import AccountSpec, BadInput, Instrument
 from components.fx import book as b
 from components.risk import Limits, Sizing
@@ -61,7 +62,7 @@ def is_quiet(bar, s, side, out, positions, counts, has_manage):
 @lean_inline
 def rows_by_rules(
     first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, policy, netting, resolution,
-    first_bar, manage_of, manage, params, requests, events, n, equity, tally,
+    first_bar, manage_of, manage, params, requests, events, n, equity, tally, can_be_plain,
 ):  # fmt: skip
     """Rows `first` to `last` (excluded); stops early where the event array could overflow. Returns the next row and the number of events.
 
@@ -72,21 +73,37 @@ def rows_by_rules(
         Their parameters, symbol by symbol.
     tally : int64, shape (3,)
         Ambiguous rows, those that stay so, and those without finer rows; added to.
+    can_be_plain : bool
+        Known when compiled: whether to look for plain trades. Only where `is_plain`.
     """
     per_row = counts.shape[0] * (4 * positions.shape[1] + requests.shape[0])
     t, wished = first, first - 1
+    plain = can_be_plain and are_plain(decisions, sizing, limits, orders)
     while t < last:
+        became = UNTOUCHED
         if t >= first_bar and can_glide(counts, positions, manage_of, market):
-            if wished < t:
-                wished = next_wish(t, last, decisions)
-            t = glide(t, wished, market, account, positions, counts, marks, specs, policy, equity)
+            if plain:
+                t, wished, n, became = trade_plainly(
+                    t, wished, last, market, decisions, account, positions, counts, marks, specs, costs, sizing, limits, policy, resolution, events,
+                    n, per_row, equity, tally,
+                )  # fmt: skip
+            else:
+                if wished < t:
+                    wished = next_wish(t, last, decisions, market)
+                t = glide(t, wished, market, account, positions, counts, marks, specs, policy, equity)
             if t == last:
                 return t, n
-        if n + per_row > events.shape[0]:
+        if became != UNTOUCHED:
+            n, unsure = settle(t, t, market, account, positions, orders, counts, marks, specs, costs, policy, resolution, events, n)
+            if unsure or became == MATCHED_UNSURE:
+                for i in range(3):
+                    tally[i] += 1
+        elif n + per_row > events.shape[0]:
             return t, n
-        n = advance_row(
-            t, market, finer, kept, account, positions, orders, counts, marks, specs, costs, policy, netting, resolution, events, n, tally
-        )  # fmt: skip
+        else:
+            n = advance_row(
+                t, market, finer, kept, account, positions, orders, counts, marks, specs, costs, policy, netting, resolution, events, n, tally
+            )  # fmt: skip
         equity[t] = account[b.A_EQUITY]
         if account[b.A_EQUITY] <= 0.0:
             for rest in range(t, last):
@@ -125,7 +142,7 @@ def run_rows(
     """`rows_by_rules` for everything that may come."""
     return rows_by_rules(
         first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, policy, netting,
-        resolution, first_bar, manage_of, manage, params, requests, events, n, equity, tally,
+        resolution, first_bar, manage_of, manage, params, requests, events, n, equity, tally, False,
     )  # fmt: skip
 
 
@@ -141,7 +158,7 @@ def _plain_rows(known_policy: int) -> Any:
             return first, n
         return rows_by_rules(
             first, last, market, finer, kept, decisions, account, positions, orders, counts, marks, specs, costs, sizing, limits, known_policy,
-            netting, resolution, first_bar, manage_of, manage, params, requests, events, n, equity, tally,
+            netting, resolution, first_bar, manage_of, manage, params, requests, events, n, equity, tally, True,
         )  # fmt: skip
 
     return run_plain

@@ -28,18 +28,20 @@ import talib  # noqa: E402, F401
 WORLDS = 150
 TESTS = Path(__file__).resolve().parents[1]
 BY_HAND = [
-    *(f"execution/test_{name}.py" for name in ("swap", "margin_level", "finer_rows", "account_limits", "glide")),
+    *(f"execution/test_{name}.py" for name in ("swap", "margin_level", "finer_rows", "account_limits", "glide", "plain_by_hand")),
     "backtest/test_slippage.py",
 ]
 CAUGHT, PASSED, BROKEN = 1, 0, 2
 
 
 def check_all() -> None:
-    """What is computed by hand; then, on random worlds and without shrinking, agreement with the naive account and parity with backtesting.py."""
+    """What is computed by hand; then, on random worlds and without shrinking, the naive account, backtesting.py, and both ways through the step."""
     from dataclasses import replace
 
     import numpy as np
+    from both_ways import run_both_ways
     from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import strategies as st
     from managers import busy
     from oracle import compare_with_oracle
     from parity import compare_with_backtesting
@@ -62,10 +64,28 @@ def check_all() -> None:
             account = replace(world.account, margin_mode=mode)
             compare_with_backtesting(world.frame(), world.decisions(), world.instrument, account, world.sizing, world.limits, manage, params)
 
+    @quick
+    @given(worlds(reference=False, plain=True))
+    def plain_oracle(world: World) -> None:
+        compare_with_oracle(world)
+
+    @quick
+    @given(worlds(reference=True, plain=True))
+    def plain_parity(world: World) -> None:
+        compare_with_backtesting(world.frame(), world.decisions(), world.instrument, world.account, world.sizing, world.limits)
+
+    @quick
+    @given(worlds(reference=False, plain=True), st.sampled_from(("mt5", "reference")))
+    def both_ways(world: World, policy: str) -> None:
+        run_both_ways(world, policy)
+
     files = [str(TESTS / name) for name in BY_HAND]
     assert pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--no-header", "-W", "ignore", *files]) == pytest.ExitCode.OK
     oracle()
     parity()
+    plain_oracle()
+    plain_parity()
+    both_ways()
 
 
 def verdict_in_child(copy: Path) -> int:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MT5, REFERENCE, BIRTH, MOVES, ADVANCE, FINER, COSTS, GLIDE = (
+MT5, REFERENCE, BIRTH, MOVES, ADVANCE, FINER, COSTS, GLIDE, MEMORY, PLAIN = (
     f"execution/{name}.py"
-    for name in ("fill_mt5", "fill_reference", "birth", "moves", "advance", "finer", "costs", "glide")
+    for name in ("fill_mt5", "fill_reference", "birth", "moves", "advance", "finer", "costs", "glide", "memory", "plain_trades")
 )
 EXPOSURE = "risk/exposure.py"
 
@@ -71,8 +71,32 @@ FAULTS = {
     "any position is safe from the margin call between its stop and its target": (GLIDE, "is_safe = not has_rates and least * (1.0 - NEAR) > margin * above * fixed_rate and least > 0.0", "is_safe = True"),
     "a quiet row does not look at the target": (GLIDE, "if low <= below or high >= above:", "if (low <= below if is_long else high >= above):"),
     "a quiet row passes over an exit wish": (GLIDE, "side.shape[0] > 1, out.shape[0] > 1", "side.shape[0] > 1, False"),
-    "of eight rows the last one's wish is not seen": (GLIDE, "for _ in range(7):", "for _ in range(6):"),
-    "a quiet row leaves old marks": (GLIDE, "    if t > first:\n        _leave(t - 1, market, marks, policy)\n        mark(", "    if t > first:\n        mark("),
+    "of eight rows the last one's wish is not seen": (MEMORY, "int(row) + 8, 0", "int(row) + 7, 0"),
+    "a quiet row leaves old marks": (GLIDE, "    if t > first:\n        leave(t - 1, market, marks, policy)\n        mark(", "    if t > first:\n        mark("),
+    "rows in which nothing is wished are counted one too far": (GLIDE, "        t += 8\n", "        t += 9\n"),
+    "plain: a close that was asked for is forgotten": (PLAIN, "    if leaving != 0.0 and not at_open:", "    if False:"),
+    "plain: a close goes before the stop that the open has passed": (PLAIN, "    if leaving != 0.0 and not at_open:", "    if leaving != 0.0:"),
+    "plain: a close whose position is gone is not answered": (PLAIN, "if leaving != 0.0 and not is_asked:", "if False:"),
+    "plain, reference: the stop goes before the close": (PLAIN, "        if leaving != 0.0:\n            return leaving, o", "        if leaving != 0.0 and not low <= stop:\n            return leaving, o"),
+    "plain: shorts leave on bid": (PLAIN, "    if held < 0:\n        o, h, low", "    if False:\n        o, h, low"),
+    "plain: the entry's own bar is not looked at": (PLAIN, "for _ in range(2):", "for _ in range(1):"),
+    "plain: the exit's commission is forgotten": (PLAIN, "balance += gain - cost + swap", "balance += gain + swap"),
+    "plain: swap never reaches the balance": (PLAIN, "balance += gain - cost + swap", "balance += gain - cost"),
+    "plain: the entry's commission is forgotten": (PLAIN, "balance -= cost", "balance -= 0.0"),
+    "plain: size comes from balance instead of equity": (PLAIN, "rate, worth, 0, specs", "rate, balance, 0, specs"),
+    "plain: open shorts are valued at bid": (PLAIN, "entry, c if held > 0 else ask, rate", "entry, c, rate"),
+    "plain: the margin level is not looked at": (PLAIN, "return not worst * (1.0 - NEAR) > level", "return not worst * (1.0 - NEAR) > -1e18 * level"),
+    "plain: an account goes on without equity": (PLAIN, "if not worth > 0.0:", "if False:"),
+    "plain: the turn of the day is passed over": (PLAIN, "market.day_id.shape[0] > 1 else 0] == today", "market.day_id.shape[0] > 1 else 0] >= 0"),
+    "plain: ambiguous rows are not counted": (PLAIN, "tally[i] += 1", "tally[i] += 0"),
+    "plain: an ambiguous row is forgotten when it is handed over": (PLAIN, "became = MATCHED_UNSURE if unsure else MATCHED", "became = MATCHED"),
+    "plain: the book that is handed over has no place in the queue": (PLAIN, "p[b.P_TARGET_KEY] = stop_key, target_key", "p[b.P_TARGET_KEY] = np.nan, np.nan"),
+    "plain: a second entry is let in": (PLAIN, "if side != 0 and (held == 0.0 or leaving != 0.0):", "if side != 0:"),
+    "plain: a row before a hole in the bars is finished": (PLAIN, "or math.isnan(market.open[np.uint64(t), 0])", "or False"),
+    "plain: a trailing stop is taken for plain": (PLAIN, " or not math.isnan(decisions.trail[0, 0])", ""),
+    "plain: a limit entry is taken for plain": (PLAIN, " or decisions.entry[0, 0] != MARKET", ""),
+    "plain: one position at a time, whatever is allowed": (PLAIN, "sizing[Z_MAX_POSITIONS] == 1.0 and ", ""),
+    "plain: limits of the account are not asked": (PLAIN, " and not has_account_limits(limits)", ""),
     "reference: the entry's own bar is not looked at again": (REFERENCE, "again = again or reprocess", "again = False"),
 }  # fmt: skip
 

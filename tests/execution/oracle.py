@@ -59,7 +59,8 @@ def compare_with_oracle(world: World, *, as_ticks: bool = False, with_finer: boo
         ]
         assert all(parts)
     columns = (
-        points_of(getattr(decisions, name), point) for name in ("entry_price", "stop", "target", "stop_distance", "target_distance", "trail_distance")
+        points_of(np.broadcast_to(getattr(decisions, name), len(frame)), point)
+        for name in ("entry_price", "stop", "target", "stop_distance", "target_distance", "trail_distance")
     )
     wanted = [
         Wanted(wish.side, wish.exit, OrderKind(wish.kind).name.lower(), *levels, wish.expiry, wish.size)

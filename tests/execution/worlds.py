@@ -105,10 +105,14 @@ class World:
             columns["stop_distance"].append(abs(wish.stop) * unit if far and wish.stop else np.nan)
             columns["target_distance"].append(abs(wish.target) * unit if far and wish.target else np.nan)
             columns["trail_distance"].append(np.nan if wish.trail is None else round(wish.trail * unit, digits))
+        # What no wish uses is left out, as strategies leave it out.
+        if all(wish.trail is None for wish in self.wishes):
+            del columns["trail_distance"]
+        kinds = {"entry": np.array([wish.kind for wish in self.wishes], dtype=np.int8)} if any(wish.kind for wish in self.wishes) else {}
         return Decisions(
             side=np.array([wish.side for wish in self.wishes], dtype=np.int8),
             exit=np.array([wish.exit for wish in self.wishes], dtype=np.int8),
-            entry=np.array([wish.kind for wish in self.wishes], dtype=np.int8),
+            **kinds,
             expiry_bars=np.array([wish.expiry for wish in self.wishes], dtype=np.int32),
             size_fraction=np.array([wish.size for wish in self.wishes]),
             **{name: np.array(values) for name, values in columns.items()},
@@ -135,22 +139,22 @@ def bars(min_size: int, max_size: int, *, spreads: bool, flat: bool = False) -> 
     )
 
 
-def wishes(*, distances: bool) -> Any:
-    """The wish of one bar: none, or any kind of entry, exit, expiry, stop, target and trail."""
+def wishes(*, distances: bool, plain: bool = False) -> Any:
+    """The wish of one bar: none, or any kind of entry, exit, expiry, stop, target and trail; where `plain`, entries at market that do not trail."""
     level = st.one_of(st.none(), st.integers(1, 20), st.integers(-1, 40))
     return st.one_of(
-        st.just(Wish()),
+        *[st.just(Wish())] * (4 if plain else 1),
         st.builds(
             Wish,
             side=st.sampled_from((-1, 1)),
             exit=st.sampled_from((0, 0, -1, 1)),
-            kind=st.sampled_from((0, 0, 1, 2)),
+            kind=st.just(0) if plain else st.sampled_from((0, 0, 1, 2)),
             entry_at=st.integers(-10, 10),
             stop=level,
             target=level,
             by_distance=st.booleans() if distances else st.just(False),
             expiry=st.integers(0, 3),
-            trail=st.one_of(st.none(), st.none(), st.integers(1, 15)),
+            trail=st.none() if plain else st.one_of(st.none(), st.none(), st.integers(1, 15)),
             size=st.sampled_from((1.0, 1.0, 1.0, 0.5, 0.0)),
         ),
         st.builds(Wish, exit=st.sampled_from((-1, 1))),
@@ -171,8 +175,10 @@ def swaps() -> Any:
 
 
 @st.composite
-def worlds(draw: Any, *, reference: bool, min_bars: int = 12, max_bars: int = 40) -> World:
-    """A whole run."""
+def worlds(draw: Any, *, reference: bool, plain: bool = False, min_bars: int = 12, max_bars: int = 40) -> World:
+    """A whole run; where `plain`, of market entries one at a time without `manage`, which have a way of their own through the step."""
+    places = st.just(1) if plain else st.integers(1, 3)
+    managed = st.one_of(st.none(), st.just((1.0, 0.0, 0.0, 0.0)), st.tuples(st.sampled_from((0.0, 1.0)), *[st.integers(0, 4).map(float)] * 3))
     drawn = draw(bars(min_bars, max_bars, spreads=not reference))
     rows = len(drawn)
     sizing = draw(
@@ -180,23 +186,23 @@ def worlds(draw: Any, *, reference: bool, min_bars: int = 12, max_bars: int = 40
             st.builds(
                 lambda lots, places: Sizing(mode="fixed", fixed_lots=lots, max_positions=places),
                 st.sampled_from((0.05, 0.12, 0.3)),
-                st.integers(1, 3),
+                places,
             ),
             st.builds(
                 lambda share, places: Sizing(mode="risk", risk_fraction=share, max_positions=places),
                 st.sampled_from((0.01, 0.1, 0.4)),
-                st.integers(1, 3),
+                places,
             ),
         )
     )
     world = World(
         bars=tuple(drawn),
-        wishes=tuple(draw(st.lists(wishes(distances=not reference), min_size=rows, max_size=rows))),
+        wishes=tuple(draw(st.lists(wishes(distances=not reference, plain=plain), min_size=rows, max_size=rows))),
         account=AccountSpec("USD", draw(st.sampled_from((10_000.0, 1_000.0, 200.0))), draw(st.sampled_from((500.0, 500.0, 30.0)))),
         sizing=sizing,
         limits=Limits(max_risk_fraction=draw(st.sampled_from((1.0, 1.0, 0.5, 0.02)))),
         costs=Costs(spread_points=0),
-        manage=draw(st.one_of(st.none(), st.just((1.0, 0.0, 0.0, 0.0)), st.tuples(st.sampled_from((0.0, 1.0)), *[st.integers(0, 4).map(float)] * 3))),
+        manage=draw(st.none() if plain else managed),
     )
     if reference:
         return world
@@ -212,11 +218,11 @@ def worlds(draw: Any, *, reference: bool, min_bars: int = 12, max_bars: int = 40
     slips = draw(st.one_of(st.none(), st.lists(st.integers(0, 12), min_size=rows, max_size=rows).map(tuple)))
     account = replace(world.account, stop_out_level=draw(st.sampled_from((0.5, 0.5, 0.0, 0.9, 1.0))))
     if draw(st.integers(0, 2)) == 0:
-        lots, places = draw(st.sampled_from((0.05, 0.12))), draw(st.integers(1, 3))
+        lots, most = draw(st.sampled_from((0.05, 0.12))), draw(places)
         # So little over the margin of one position that a few bars can call it.
         balance = round(lots * 100_000 * near / 100.0 * draw(st.sampled_from((1.05, 1.2, 2.2, 3.3))), 2)
         account = replace(account, balance=balance, leverage=100.0, stop_out_level=draw(st.sampled_from((0.5, 0.9, 1.0))))
-        world = replace(world, sizing=Sizing(mode="fixed", fixed_lots=lots, max_positions=places), limits=Limits(max_risk_fraction=1.0))
+        world = replace(world, sizing=Sizing(mode="fixed", fixed_lots=lots, max_positions=most), limits=Limits(max_risk_fraction=1.0))
     return replace(
         world, symbol=symbol, rates=rates, costs=costs, resolution=draw(st.sampled_from(("against", "favour"))), account=account, slips=slips
     )  # fmt: skip
