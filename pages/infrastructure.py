@@ -193,12 +193,12 @@ def _processes() -> None:
             "started (UTC)": utc(one.started_ms),
             "up for": span(now - one.started_ms) if one.started_ms and one.pid and one.is_live(now) else "–",
             "restarts": one.restarts,
-            "last end": one.last_exit or "–",
             "address": one.address or "–",
+            "last end": one.last_exit or "–",
         }
         for one in processes
     ]
-    table(rows, "processes")
+    table(rows, "processes", **{"last end": st.column_config.TextColumn(width="large")})
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Log", anchor=False)

@@ -114,12 +114,12 @@ def _processes() -> None:
                 "pid": str(one.pid or "–"),
                 "up for": span(now - one.started_ms) if one.started_ms and one.pid and one.is_live(now) else "–",
                 "restarts": one.restarts,
-                "last end": one.last_exit or "–",
                 "address": one.address or "–",
+                "last end": one.last_exit or "–",
             }
             for one in processes
         ]
-        table(rows, "processes")
+        table(rows, "processes", **{"last end": st.column_config.TextColumn(width="large")})
 
 
 def _accounts(accounts: list[str], terminals: dict[str, Terminal], positions: list[Position]) -> None:

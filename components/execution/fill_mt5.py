@@ -64,12 +64,12 @@ def choose_exit(can_stop, sure_stop, can_target, sure_target, resolution):
 
 @lean_inline
 def exit_of(side, stop, target, can_stop, sure_stop, can_target, sure_target, at_open, o, slip, digits, resolution):
-    """The exit of a position whose stop or target was hit inside a row; `o` is the open on the position's exit side.
+    """What the row does with a position's stop and target, of which `hits` says what its prices allow; `o` is the open on its exit side.
 
     Returns
     -------
     tuple of (int, float, float, bool)
-        0, `ExitKind.STOP` or `ExitKind.TARGET`; its fill price and its level; whether the row is ambiguous.
+        0, `ExitKind.STOP` or `ExitKind.TARGET`; its fill price and its level, which mean nothing where it is 0; whether the row is ambiguous.
     """
     kind, ambiguous = choose_exit(can_stop, sure_stop, can_target, sure_target, resolution)
     if kind == EXIT_STOP:
@@ -221,7 +221,10 @@ def match_mt5(t, s, bid_o, bid_h, bid_l, bid_c, spread, slip, rate, account, pos
         _, _, beyond = hits(p[b.P_SIDE], p[b.P_STOP], p[b.P_TARGET], o, o, o)
         before = counts[s, 0]
         if beyond:
-            n, _ = check_position(t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, slip, rate, resolution, events, n)
+            n, ambiguous = check_position(
+                t, s, k, bid_o, bid_h, bid_l, spread, account, positions, counts, specs, costs, slip, rate, resolution, events, n
+            )
+            any_ambiguous = any_ambiguous or ambiguous
         if counts[s, 0] == before:
             k += 1
     j = 0

@@ -66,6 +66,13 @@ def pass_flat(t, last, market, worth, equity):
 
 
 @lean_inline
+def day_after(t, market, worth, today, day_start):
+    """Day, and equity at its start, once rows up to `t` (excluded) are passed by an account that holds nothing. Days do not come again."""
+    day = market.day_id[t - 1 if market.day_id.shape[0] > 1 else 0]
+    return day, worth if day != today else day_start
+
+
+@lean_inline
 def pass_held(t, last, market, side, lots, entry, stop, target, swap, balance, today, stop_out_level, leverage, specs, policy, equity):
     """The first row from `t` on that one position, which does not trail, may need the step for, or `last`; `equity` is filled before it."""
     opens, days = market.open, market.day_id
@@ -125,9 +132,7 @@ def glide(t, last, market, account, positions, counts, marks, specs, policy, equ
         worth = account[b.A_EQUITY]
         t = pass_flat(t, last, market, worth, equity)
         if t > first:
-            day = market.day_id[t - 1 if market.day_id.shape[0] > 1 else 0]
-            account[b.A_DAY_START_EQUITY] = worth if day != account[b.A_DAY_ID] else account[b.A_DAY_START_EQUITY]
-            account[b.A_DAY_ID] = day
+            account[b.A_DAY_ID], account[b.A_DAY_START_EQUITY] = day_after(t, market, worth, account[b.A_DAY_ID], account[b.A_DAY_START_EQUITY])
             leave(t - 1, market, marks, policy)
         return t
     p = positions[0, 0]

@@ -52,7 +52,9 @@ def _nothing(array: Any, row: Any) -> None:
 
 
 will_read = _nothing if config.DISABLE_JIT else _fetch
-"""``will_read(array, row)``, in compiled code: element ``array[row, 0]`` of a two-dimensional array will be wanted. It changes no value."""
+"""``will_read(array, row)``, in compiled code: element ``array[row, 0]`` of a two-dimensional array will be wanted. It changes no value and may
+name a place behind the array's end."""
 
 eight_at = _any_of_eight if config.DISABLE_JIT else _eight
-"""``eight_at(array, row)``, in compiled code: elements ``array[row:row + 8, 0]`` of an int8 array in one number, which is 0 where all of them are."""
+"""``eight_at(array, row)``, in compiled code: elements ``array[row:row + 8, 0]`` of an int8 array in one number, which is 0 where all of them are.
+They must be there, and the array contiguous and one column wide; nothing checks it."""

@@ -1,9 +1,11 @@
 """Plain trades without a book, compiled: one symbol, one position at a time, market entries with stop and target.
 
 What most backtests do needs no queue of orders and no rows of positions: `trade_plainly` holds its one position in registers and writes the book
-when it hands over. Prices, sizes, limits, margin and events come from the functions that the step calls too; what is its own is the order in which
-they are called, and every row that asks for anything else it leaves to the step: a day's turn with something open, a margin level near, the last
-row. It must leave exactly the events, the equity and the book that the step would leave; tests hold it to that, bit for bit.
+when it hands over. Prices, sizes, limits, margin and events come from the functions that the step calls too; its own is the order in which they
+are called. It must leave exactly the events, the equity and the book that the step would leave; tests hold it to that, bit for bit.
+
+What it does not know it leaves to the step: a turn of the day with a position or a wish, a row without a bar, events without room. A row after
+whose fills the margin level or the equity may end the account, or whose wishes would have to wait over such a border, it hands over half done.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -16,7 +18,7 @@ import numpy as np
 from components.execution.birth import MARKET, PLACED, REFUSED, REVERSAL, SIGNAL, at, entry_of
 from components.execution.fill_mt5 import NO_MARGIN, UNKNOWN_TICKET, at_market, bracket_of, covers, exit_of, hits
 from components.execution.fill_reference import EXIT_STOP, EXIT_TARGET, free_of, is_too_dear, level_met
-from components.execution.glide import NEAR, REFERENCE, leave, next_wish, pass_flat, pass_held
+from components.execution.glide import REFERENCE, day_after, leave, next_wish, pass_flat, pass_held
 from components.execution.moves import ask_of, gain_of, mark, note, note_closed, note_opened, units_of
 from components.fx import book as b
 from components.risk import Z_MAX_POSITIONS, has_account_limits
@@ -33,6 +35,7 @@ def are_plain(decisions, sizing, limits, orders):
     """Whether decisions can only make plain trades: market entries that do not trail, one at a time, under no limit of the whole account."""
     if decisions.entry.shape[0] > 1 or decisions.entry[0, 0] != MARKET or decisions.trail.shape[0] > 1 or not math.isnan(decisions.trail[0, 0]):
         return False
+    # A close and an entry wait side by side.
     return sizing[Z_MAX_POSITIONS] == 1.0 and orders.shape[1] >= 2 and not has_account_limits(limits)
 
 
@@ -51,7 +54,7 @@ def exit_in_row(held, stop, target, leaving, o, h, low, spread, slip, digits, po
     Returns
     -------
     tuple of (float, float, float, bool)
-        0 or the `ExitKind`; fill price; the level that was hit, NaN for none; whether the row is ambiguous.
+        0 or the `ExitKind`; fill price and the level that was hit, NaN for none, which mean nothing where it is 0; whether the row is ambiguous.
     """
     if policy == REFERENCE:
         if leaving != 0.0:
@@ -72,14 +75,14 @@ def exit_in_row(held, stop, target, leaving, o, h, low, spread, slip, digits, po
 
 
 @lean_inline
-def is_troubled(worth, held, units, entry, swap, balance, h, low, c, spread, rate, margin_rate, leverage, level, policy):
-    """Whether an account that is worth `worth` after a row may be stopped out in it."""
+def is_troubled(worth, held, units, entry, swap, balance, h, low, c, spread, rate, margin_rate, leverage, level_out, policy):
+    """Whether an account that is worth `worth` after a row is stopped out in it, as `settle` would say."""
     if not worth > 0.0:
         return True
-    if policy == REFERENCE or held == 0.0 or not level > 0.0:
+    if policy == REFERENCE or held == 0.0 or not level_out > 0.0:
         return False
     worst = balance + (gain_of(held, units, entry, low if held > 0 else ask_of(h, spread), rate) + swap)
-    return not worst * (1.0 - NEAR) > level * (units * c * rate * margin_rate / leverage)
+    return not worst >= level_out * (units * c * rate * margin_rate / leverage)
 
 
 @lean_inline
@@ -92,9 +95,9 @@ def trade_plainly(
     Parameters
     ----------
     t, wished, last : int
-        First row; the next row with wishes, as `next_wish` says, or one before `t`; end of the rows.
+        First row; the next row with wishes, as `next_wish` says, or any row before `t`; end of the rows.
     spare : int
-        Room for events that must be left to the step.
+        Room that must be left to the step, for the events of one row.
     market, decisions, account, positions, ...
         As for `rows_by_rules`.
 
@@ -126,9 +129,7 @@ def trade_plainly(
             before = t
             t = pass_flat(t, wished, market, worth, equity)
             if t > before:
-                day = market.day_id[t - 1 if market.day_id.shape[0] > 1 else 0]
-                day_start = worth if day != today else day_start
-                today = day
+                today, day_start = day_after(t, market, worth, today, day_start)
         else:
             t = pass_held(t, wished, market, held, lots, entry, stop, target, swap, balance, today, level_out, leverage, specs, policy, equity)
         if n > most or not is_of_day(t, last, today, market):
@@ -142,6 +143,7 @@ def trade_plainly(
             spread, rate = market.spread[row if has_spreads else zero, 0], market.rate[row if has_rates else zero, 0]
             slip = market.slip[row if has_slips else zero, 0]
             unsure = False
+            # First what was held, then the entry; once more for the stop and target of what this row opened.
             for _ in range(2):
                 if held != 0.0:
                     kind, price, level, is_unsure = exit_in_row(held, stop, target, leaving, o, h, low, spread, slip, digits, policy, resolution)
@@ -228,6 +230,7 @@ def trade_plainly(
                 break
     account[b.A_BALANCE], account[b.A_EQUITY], account[b.A_DAY_ID], account[b.A_DAY_START_EQUITY] = balance, worth, today, day_start
     account[b.A_NEXT_TICKET], account[b.A_FRONT_KEY], account[b.A_BACK_KEY] = next_ticket, front, back
+    # A position that came in and is still there keeps its row.
     if is_new or held == 0.0:
         if was_held or is_new:
             p[:] = np.nan

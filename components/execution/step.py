@@ -94,6 +94,7 @@ def rows_by_rules(
             if t == last:
                 return t, n
         if became != UNTOUCHED:
+            # Its events have room: `trade_plainly` left as much as one row can need.
             n, unsure = settle(t, t, market, account, positions, orders, counts, marks, specs, costs, policy, resolution, events, n)
             if unsure or became == MATCHED_UNSURE:
                 for i in range(3):

@@ -36,6 +36,14 @@ def test_a_row_that_is_handed_over_stays_ambiguous() -> None:
 
 
 @pytest.mark.parametrize("policy", ["mt5", "reference"])
+def test_events_find_room_however_many_a_row_makes(policy: str) -> None:
+    # Long and short by turns at every bar of one day: each row leaves, enters and asks for both again, four events, more than there was room for.
+    turns = {t: Wish(side=1 if t % 2 else -1, exit=-1 if t % 2 else 1) for t in range(600)}
+    step = run_both_ways(_world([Bar()] * 600, turns), policy, is_one_day=True, room=1, capacity=2)
+    assert len(step.events) > 4 * 590
+
+
+@pytest.mark.parametrize("policy", ["mt5", "reference"])
 def test_an_order_waits_over_a_hole_in_the_bars(policy: str) -> None:
     step = run_both_ways(_world([Bar()] * 6, {1: Wish(side=1, stop=5)}), policy, holes=[False, False, True, True, False, False])
     (opened,) = step.events[step.events[:, b.E_KIND] == EventKind.OPENED]
