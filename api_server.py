@@ -48,6 +48,8 @@ from components.orchestrator import api_backtest
 
 # A book of 5,000 positions and as many orders, and 100,000 known signals.
 LARGEST_BOOK_BYTES = 12 * 1024 * 1024
+# Of a body that nobody asked for.
+DRAINED_BYTES = 64 * 1024
 BLOCKING_THREADS = 24
 STOP_WITHIN_S = 3
 ROUTES: list[openapi.Route] = []
@@ -287,11 +289,16 @@ def _refusal(error: Exception, status: int, code: str, message: str) -> Response
 
 def _http_refusal(error: HTTPException) -> Response:
     status = error.code or 500
+    most = (request.max_content_length or 1) - 1
+    # A kept connection is lost where the answer comes before the end of the body; what is small enough is read first.
+    request.max_content_length = request.max_content_length or DRAINED_BYTES
+    with contextlib.suppress(HTTPException):
+        request.get_data(cache=False)
     allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
     messages: Mapping[int, str] = {
         404: f"path: there is no {request.path}; see /api/v1/docs",
         405: f"method: {request.method} is not possible on {request.path}; use {allowed}",
-        413: f"body: is larger than {(request.max_content_length or 1) - 1} bytes",
+        413: f"body: is larger than {most} bytes",
     }
     code = (error.name or "error").lower().replace(" ", "_")
     response = _refusal(error, status, code, messages.get(status, f"request: {error.description}"))

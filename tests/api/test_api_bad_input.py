@@ -7,6 +7,7 @@ import http.client
 import json
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -334,6 +335,16 @@ def test_a_body_in_pieces_of_unknown_length_is_limited_too(shared_api: Api) -> N
             pass
     assert not answer or b" 413 " in answer.split(b"\r\n")[0], answer[:300]
     shared_api.wait_healthy()
+
+
+@pytest.mark.parametrize(("address", "status"), [("nowhere", b"404"), ("health", b"405")])
+def test_a_body_that_nobody_wants_and_comes_late_does_not_cost_the_connection(shared_api: Api, address: str, status: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", shared_api.port), timeout=10) as connection:
+        for _ in range(2):
+            connection.sendall(f"POST /api/v1/{address} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n".encode())
+            time.sleep(0.3)
+            connection.sendall(b"late")
+            assert connection.recv(65_536).split(b" ")[1] == status
 
 
 def test_after_all_of_this_the_log_knows_no_crash(shared_api: Api) -> None:

@@ -355,6 +355,7 @@ def test_a_dataset_is_built_with_selection_other_symbols_and_news(acting_dashboa
     settle(page)
     page.get_by_role("spinbutton", name="most features").fill("9")
     page.keyboard.press("Tab")
+    settle(page)
     click(page, "Build dataset")
     sees(page, "dataset · waiting")
     recipe = newest_job(acting_dashboard.home).payload["recipe"]

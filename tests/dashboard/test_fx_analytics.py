@@ -140,6 +140,7 @@ def test_a_backtest_is_queued_with_stop_out_slippage_and_swap(acting_dashboard: 
     page.get_by_text("Swap of your broker").click()
     page.get_by_role("spinbutton", name="swap long").fill("-6")
     page.keyboard.press("Tab")
+    settle(page)
     click(page, "Run backtest")
     sees(page, "backtest · waiting")
     payload = newest_job(acting_dashboard.home).payload

@@ -35,12 +35,17 @@ def test_a_row_that_is_handed_over_stays_ambiguous() -> None:
     assert (step.ambiguous_rows, step.ambiguous_left, step.unresolved_rows) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("every", [1, 2, 3])
 @pytest.mark.parametrize("policy", ["mt5", "reference"])
-def test_events_find_room_however_many_a_row_makes(policy: str) -> None:
-    # Long and short by turns at every bar of one day: each row leaves, enters and asks for both again, four events, more than there was room for.
-    turns = {t: Wish(side=1 if t % 2 else -1, exit=-1 if t % 2 else 1) for t in range(600)}
-    step = run_both_ways(_world([Bar()] * 600, turns), policy, is_one_day=True, room=1, capacity=2)
-    assert len(step.events) > 4 * 590
+def test_events_find_room_wherever_it_ends(policy: str, every: int) -> None:
+    # Long and short by turns, left by the next wish or by a stop, so that rows make one to four events; then wishes that are refused, whose events
+    # leave nothing in the book. With room for ever one event more.
+    bars = [Bar(down=4 * (t % 5 == 0), up=4 * (t % 7 == 0)) for t in range(90)]
+    turns = {t: Wish(side=1 if t // every % 2 else -1, exit=-1 if t // every % 2 else 1, stop=3 if t < 40 else -3) for t in range(3, 90, every)}
+    whole = run_both_ways(_world(bars, turns), policy, is_one_day=True)
+    for room in range(1, 40):
+        step = run_both_ways(_world(bars, turns), policy, is_one_day=True, room=room, capacity=2)
+        np.testing.assert_array_equal(step.events, whole.events)
 
 
 @pytest.mark.parametrize("policy", ["mt5", "reference"])
