@@ -158,11 +158,13 @@ def parsed(kind: str, payload: Any) -> Document:
         for leg in parse_portfolio(payload).legs:
             strategy(leg.strategy).parse(leg.params)
     elif kind == "sweep":
-        from components.backtest import axes_of, parse_sweep_spec
+        from components.backtest import axes_of, parse_sweep_spec, plan_points
         from components.strategy import strategy
 
         sweep = parse_sweep_spec(payload)
-        axes_of(strategy(sweep.strategy), sweep)
+        axes = axes_of(strategy(sweep.strategy), sweep)
+        if sweep.method != "optuna":
+            plan_points(strategy(sweep.strategy), sweep, axes)
     else:
         from components.backtest import parse_spec
         from components.strategy import strategy

@@ -3,7 +3,7 @@
     python fault_runner.py <folder that holds the copy of components> < faults.json > verdicts.json
 
 Machine code is switched off (NUMBA_DISABLE_JIT), so that a changed line counts at once. Each fault has a forked process of its own; what is
-imported before the fork is only what no fault touches.
+imported before the fork is only what no fault touches. A fault that is null is the code as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BY_HAND = [
 CAUGHT, PASSED, BROKEN = 1, 0, 2
 
 
-def check_all() -> None:
+def check_all(*, plain_first: bool) -> None:
     """What is computed by hand; then, on random worlds and without shrinking, the naive account, backtesting.py, and both ways through the step."""
     from dataclasses import replace
 
@@ -81,14 +81,12 @@ def check_all() -> None:
 
     files = [str(TESTS / name) for name in BY_HAND]
     assert pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--no-header", "-W", "ignore", *files]) == pytest.ExitCode.OK
-    oracle()
-    parity()
-    plain_oracle()
-    plain_parity()
-    both_ways()
+    general, plain = (oracle, parity), (plain_oracle, both_ways, plain_parity)
+    for check in (*plain, *general) if plain_first else (*general, *plain):
+        check()
 
 
-def verdict_in_child(copy: Path) -> int:
+def verdict_in_child(copy: Path, file: str) -> int:
     """Exit code of a process that imports the copy as it is now and runs the checks."""
     child = os.fork()
     if child:
@@ -96,7 +94,7 @@ def verdict_in_child(copy: Path) -> int:
     os.dup2(2, 1)
     try:
         sys.path[:0] = [str(copy), str(Path(__file__).resolve().parents[1] / "execution")]
-        check_all()
+        check_all(plain_first=file.endswith("plain_trades.py"))
         os._exit(PASSED)
     except AssertionError:
         os._exit(CAUGHT)
@@ -107,12 +105,16 @@ def verdict_in_child(copy: Path) -> int:
 
 def main() -> None:
     copy = Path(sys.argv[1])
-    verdicts = {"no fault": verdict_in_child(copy)}
-    for name, (file, old, new) in json.load(sys.stdin).items():
+    verdicts = {}
+    for name, fault in json.load(sys.stdin).items():
+        if fault is None:
+            verdicts[name] = verdict_in_child(copy, "")
+            continue
+        file, old, new = fault
         path = copy / "components" / file
         whole = path.read_text()
         path.write_text(whole.replace(old, new, 1))
-        verdicts[name] = verdict_in_child(copy)
+        verdicts[name] = verdict_in_child(copy, file)
         path.write_text(whole)
     json.dump(verdicts, sys.stdout)
 

@@ -308,6 +308,10 @@ def test_the_command_line_runs_lists_and_shows_sweeps(home: Path, bar_set_id: st
     wrong = sequence("sweep", "run", "sma_cross", "--range", "fast=5:600:5")
     assert wrong.returncode == 2
     assert "ranges.fast: 505" in wrong.stderr
+    many = sequence("sweep", "run", "sma_cross", "--range", "fast=5:104:1", "--range", "slow=105:400:1", "--queue")
+    assert many.returncode == 2
+    assert "more than 20,000 points" in many.stderr
+    assert JobStore.open(home).list() == [], "what cannot run is refused before it waits"
     queued = sequence.json("sweep", "run", "sma_cross", "--range", "fast=10,20", "--queue")
     assert JobStore.open(home).get(queued["id"]).kind == "sweep"
     assert JobStore.open(home).get(queued["id"]).payload["ranges"] == {"fast": [10, 20]}
