@@ -71,6 +71,11 @@ def sees(page: Any, words: str, **how: Any) -> Any:
     return found
 
 
+def in_table(page: Any, words: str) -> None:
+    """Wait until a table that is in sight has a cell with these words; cells are drawn, and their text is there for screen readers only."""
+    page.get_by_text(words).first.wait_for(state="attached")
+
+
 def click(page: Any, name: str) -> None:
     """Press a button and wait until the page is drawn."""
     page.get_by_role("button", name=name, exact=True).first.click()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from live_dashboard import Dashboard, choose, click, newest_job, nothing_failed, run_dashboard, sees, settle
+from live_dashboard import Dashboard, choose, click, in_table, newest_job, nothing_failed, run_dashboard, sees, settle
 
 from components.fx import Timeframe
 from components.jobs import JobStore
@@ -106,6 +106,7 @@ def test_every_view_of_an_empty_platform_says_what_is_missing_and_how_to_begin(e
         for words in EMPTY[name]:
             assert words in said, (name, words)
     view(empty_dashboard, page, "sources")
+    in_table(page, "not read yet")
     assert page.get_by_text("not read yet").count() == 9, "a table's cells are there for a screen reader"
     assert page.get_by_text("needs Windows").count() == 1
 
@@ -180,7 +181,7 @@ def test_a_score_is_shown_with_its_parts(seeded_dashboard: Dashboard, page: Any)
         page.wait_for_timeout(100)
     assert "missing" in drawn(page, "lost_points")["y"][0]
     opened(page, "faults found", page.locator('[data-testid="stDataFrame"]').nth(1))
-    assert page.get_by_text("expected bars that are not there").count(), "what a part counts is said in the table"
+    in_table(page, "expected bars that are not there")
     nothing_failed(page)
 
 
@@ -381,7 +382,7 @@ def test_two_datasets_are_compared_field_by_field(seeded_dashboard: Dashboard, p
     said = page.locator('[data-testid="stMain"]').inner_text()
     assert "in the first" in said
     assert "volatility_24" in said, "a column that only one of the two has"
-    assert page.get_by_text("train_fraction").count(), "a field of the recipe that differs is in the table"
+    in_table(page, "train_fraction")
     sees(page, "on the other side of the split")
 
 
