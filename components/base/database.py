@@ -68,6 +68,7 @@ class Database:
             max_overflow=32,
         )
         sa.event.listen(self.engine, "connect", _prepare_connection)
+        sa.event.listen(self.engine, "handle_error", _keep_interrupted)
         try:
             self._migrate(migrations)
         except Unavailable as error:
@@ -172,6 +173,16 @@ def _roll_back(connection: sa.Connection) -> None:
     """End the transaction; SQLite may have ended it by itself after a full disk or an input/output error."""
     with suppress(sa.exc.OperationalError):
         connection.exec_driver_sql("ROLLBACK")
+
+
+def _keep_interrupted(context: Any) -> None:
+    """Let a connection be used on after Control-C in the middle of a statement, so that its transaction can be rolled back at once.
+
+    SQLAlchemy drops it, as it must where half an answer may wait on a wire; SQLite's calls end before Python raises. Dropped, its cursor
+    kept the lock for as long as the traceback lived.
+    """
+    if not isinstance(context.original_exception, sqlite3.Error):
+        context.is_disconnect = False
 
 
 def _prepare_connection(connection: Any, _record: Any) -> None:

@@ -39,7 +39,8 @@ def show() -> None:
         _collect(known)
         _import()
     st.header("Sources", anchor=False)
-    table([_row(one, series) for one in known], "sources", most_rows=12, note=st.column_config.TextColumn(width="large"), rows=COUNTS)
+    widths = {"last read": st.column_config.TextColumn(width=120), "note": st.column_config.TextColumn(width="large")}
+    table([_row(one, series) for one in known], "sources", most_rows=12, rows=COUNTS, **widths)
     for source in known:
         _failure(source)
     if not series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import sqlite3
 import subprocess
@@ -96,6 +97,25 @@ def test_a_write_that_raises_is_rolled_back_and_the_next_one_works(database: Dat
         write_and_stop()
     with database.write() as connection:
         insert_or_ignore(connection, things, [{"id": 2}])
+    assert rows(database, "SELECT id FROM things") == [(2,)]
+
+
+LONG_QUERY = "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 5000000) SELECT max(n) FROM counted"
+
+
+@pytest.mark.parametrize("block", ["read", "write"])
+def test_control_c_in_the_middle_of_a_statement_stays_a_control_c_and_frees_the_store(file: Path, database: Database, block: str) -> None:
+    def wait_for_long() -> None:
+        with getattr(database, block)() as connection:
+            if block == "write":
+                insert_or_ignore(connection, things, [{"id": 1}])
+            threading.Timer(0.1, _thread.interrupt_main).start()
+            connection.exec_driver_sql(LONG_QUERY).scalar_one()
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_for_long()
+    with Database(file, (create_all(metadata),)).write() as other:
+        insert_or_ignore(other, things, [{"id": 2}])
     assert rows(database, "SELECT id FROM things") == [(2,)]
 
 
