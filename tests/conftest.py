@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 
 for name, value in {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}.items():
     os.environ[name] = value
@@ -18,6 +20,14 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "output_central"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def control_c() -> Iterator[None]:
+    """Control-C works here and in processes that are started here, even where the tests themselves run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,7 @@ def test_a_write_that_raises_is_rolled_back_and_the_next_one_works(database: Dat
 LONG_QUERY = "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 5000000) SELECT max(n) FROM counted"
 
 
+@pytest.mark.usefixtures("control_c")
 @pytest.mark.parametrize("block", ["read", "write"])
 def test_control_c_in_the_middle_of_a_statement_stays_a_control_c_and_frees_the_store(file: Path, database: Database, block: str) -> None:
     def wait_for_long() -> None:

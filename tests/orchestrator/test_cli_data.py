@@ -205,25 +205,12 @@ def test_without_bars_every_command_says_how_to_begin(tmp_path: Path) -> None:
     assert ["; begin with: sequence" in done.stdout for done in empty] == [True] * 4
 
 
-@pytest.fixture
-def decade(tmp_path: Path) -> Path:
-    """Ten years of minutes, seconds of reading: one year's text under ten years' names."""
-    folder = tmp_path / "decade"
-    folder.mkdir()
-    bars = bars_at(trading_ms("2019-01-01", "2020-01-01", 1))
-    text = histdata_m1(wall_clock(bars.utc_ms, -300, "us"), bars)
-    lines = [line[4:] for line in text.splitlines() if line.startswith("2019")]
-    for year in range(2010, 2020):
-        renamed = "\n".join(f"{year}{line}" for line in lines)
-        zipped(folder / f"HISTDATA_COM_ASCII_EURUSD_M1{year}.zip", {f"DAT_ASCII_EURUSD_M1_{year}.csv": renamed})
-    return folder
-
-
 @pytest.mark.slow
-def test_a_collection_that_is_interrupted_ends_at_once_and_goes_on_next_time(home: Path, decade: Path) -> None:
+@pytest.mark.usefixtures("control_c")
+def test_a_collection_that_is_interrupted_ends_at_once_and_goes_on_next_time(home: Path, files: Path) -> None:
     """Control-C, as a terminal sends it."""
     environment = {**Command(home).environment, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "components", "import", str(decade)]
+    command = [sys.executable, "-m", "components", "import", str(files / "histdata")]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -235,8 +222,8 @@ def test_a_collection_that_is_interrupted_ends_at_once_and_goes_on_next_time(hom
     assert time.monotonic() - began < 10
     assert process.returncode not in (0, -signal.SIGINT)
     assert (out, "Traceback" in err) == ("", False)
-    done = Command(home).json("import", str(decade))
-    assert done["pieces"] == 10
+    done = Command(home).json("import", str(files / "histdata"))
+    assert done["pieces"] == 2
 
 
 @pytest.mark.slow
