@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import logging
 import math
 import os
 import pickle
 import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -200,25 +201,41 @@ class SweepCrew:
             from distributed import Client
         except ImportError:
             raise Unavailable(f"a Dask cluster is configured ({self.dask}), but distributed is not installed: pip install distributed") from None
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what becomes of the cluster is told in one sentence, not in tracebacks
         try:
             self._client = self._open.enter_context(Client(self.dask, timeout=DASK_WAIT_S, set_as_default=False))
         except (OSError, TimeoutError, ValueError) as error:
             raise Unavailable(f"the Dask scheduler {self.dask} does not answer ({error}); unset SEQUENCE_DASK to sweep on this machine") from error
-        self._there = self._client.scatter(_packed(self.runner), broadcast=True)
+        packed = _packed(self.runner)
+        try:
+            self._there = self._client.scatter(_Sent(hashlib.sha256(packed).hexdigest(), packed), broadcast=True)
+        except (OSError, TimeoutError) as error:
+            raise Unavailable(
+                f"no worker of the Dask cluster {self.dask} took the bars ({error}); start workers, or unset SEQUENCE_DASK to sweep on this machine"
+            ) from error
 
     def _on_cluster(self, points: list[PlannedPoint]) -> Iterator[SweptPoint]:
         from distributed import as_completed
 
         # Not pure: a point that is asked for again is run again, and its key says nothing about the one before.
-        left = set(self._client.map(_measure_packed, points, packed=self._there, pure=False, batch_size=256))
+        left = set(self._client.map(_measure_sent, points, sent=self._there, pure=False, batch_size=256))
         try:
-            for future, point in as_completed(list(left), loop=self._client.loop, with_results=True):
+            for future, point in as_completed(list(left), loop=self._client.loop, with_results=True, raise_errors=False):
                 left.discard(future)  # and the cluster may forget its result
+                if not isinstance(point, SweptPoint):  # a point's own failure is one; this is the cluster's
+                    raise self._lost(point[1] if future.status == "error" else point)
                 yield point
         except (OSError, TimeoutError) as error:
-            raise Unavailable(f"the Dask cluster {self.dask} was lost ({error})") from error
+            raise self._lost(error) from error
         finally:
-            self._client.cancel(list(left))
+            with suppress(Exception):  # a cluster that is lost cannot be told
+                self._client.cancel(list(left))
+
+    def _lost(self, error: BaseException) -> Unavailable:
+        words = str(getattr(error, "msg", None) or getattr(error, "reason", None) or error).rstrip(".") or type(error).__name__
+        return Unavailable(
+            f"the Dask cluster {self.dask} was lost ({words}); start the sweep again when it is back, or unset SEQUENCE_DASK to sweep on this machine"
+        )
 
 
 def sharing(runner: Runner, most_bytes: int = USUAL_BYTES) -> Runner:
@@ -244,16 +261,25 @@ def _runner_at(path: str, most_bytes: int) -> Runner:
     return _unpacked(Path(path).read_bytes(), most_bytes)
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """A runner on its way to a worker of the cluster, with its digest, so that a worker need not read all of it for each point."""
+
+    digest: str
+    packed: bytes
+
+
 _LAST: dict[str, Runner] = {}
 
 
-def _measure_packed(point: PlannedPoint, packed: bytes) -> SweptPoint:
+def _measure_sent(point: PlannedPoint, sent: _Sent) -> SweptPoint:
     """On a worker of the cluster: unpack the runner once, keep the last one."""
-    name = hashlib.sha256(packed).hexdigest()
-    if name not in _LAST:
+    runner = _LAST.get(sent.digest)
+    if runner is None:
+        runner = _unpacked(sent.packed, USUAL_BYTES)
         _LAST.clear()
-        _LAST[name] = _unpacked(packed, USUAL_BYTES)
-    return measure_point(_LAST[name], point)
+        _LAST[sent.digest] = runner
+    return measure_point(runner, point)
 
 
 def _packed(runner: Runner) -> bytes:

@@ -3,14 +3,17 @@
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from importlib import import_module
 from typing import Any
 
 import numba
 import numpy as np
 import pandas as pd
 from numba import njit, types
+from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -226,6 +229,44 @@ class Strategy:
             return None, None
         values = self.manage_params(params)
         return (None, None) if values is None else (self.manage, values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: of a compiled `manage`, which cannot, where it is found or what it was compiled from."""
+        return {**self.__dict__, "manage": _sent(self.manage)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """The strategy again, with `manage` compiled in this process."""
+        self.__dict__.update({**state, "manage": _received(state["manage"])})
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A compiled function that a module has under this name."""
+
+    module: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _Uncompiled:
+    """What a compiled function was made of."""
+
+    function: Callable[..., int]
+
+
+def _sent(manage: Any) -> Any:
+    if not isinstance(manage, CFunc):
+        return manage
+    function = manage.__wrapped__
+    there = getattr(sys.modules.get(function.__module__), function.__qualname__, None)
+    return _Named(function.__module__, function.__qualname__) if there is manage and function.__module__ != "__main__" else _Uncompiled(function)
+
+
+def _received(manage: Any) -> Any:
+    if isinstance(manage, _Named):
+        return getattr(import_module(manage.module), manage.name)
+    # Not kept on disk: what is kept there finds its module by name, and there is none here.
+    return numba.cfunc(MANAGE_SIGNATURE)(manage.function) if isinstance(manage, _Uncompiled) else manage
 
 
 @lean

@@ -18,7 +18,7 @@ from components.backtest import Runner, run_backtest
 from components.backtest.sweep_points import PlannedPoint
 from components.backtest.sweep_run import SweepCrew, SweptPoint, calmar, measure_point, run_sweep, sharing
 from components.execution import Costs
-from components.fx import BadInput, Unavailable, instrument
+from components.fx import BadInput, instrument
 from components.strategy import Params, Strategy, Wish, plain_strategy, strategy
 
 EURUSD = instrument("EURUSD")
@@ -165,20 +165,6 @@ def test_a_strategy_that_cannot_be_sent_to_other_processes_is_refused_with_its_n
     item = replace(strategy("sma_cross"), name="holds_a_lock", is_plain=True, warmup_bars=lambda params: int(lock.locked()))
     with pytest.raises(BadInput, match=r"holds_a_lock.*use 1 worker"):
         run_sweep(runner_of(item, real_bars), [{}], workers=2)
-
-
-def test_a_dask_cluster_that_is_not_there_is_told_in_a_sentence(real_bars: pd.DataFrame) -> None:
-    with pytest.raises(Unavailable, match=r"pip install distributed|does not answer"):
-        run_sweep(runner_of(strategy("sma_cross"), real_bars), [{}], dask="tcp://127.0.0.1:9")
-
-
-@pytest.mark.slow
-def test_a_dask_cluster_gives_the_numbers_of_threads(real_bars: pd.DataFrame) -> None:
-    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
-    runner = runner_of(strategy("sma_cross"), real_bars)
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
-        there = run_sweep(runner, POINTS["sma_cross"], dask=cluster.scheduler_address)
-    assert all(map(same, there, run_sweep(runner, POINTS["sma_cross"], workers=1)))
 
 
 def test_the_calmar_ratio_is_the_yearly_return_over_the_drawdown() -> None:
