@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from components.ledger.store import TrialLedger, _trials
+from components.ledger.store import TrialLedger, TrialState, _trials
 
 TRADING_DAYS = 252.0
 FEWEST_DAYS = 20
@@ -52,6 +52,32 @@ class Tally:
     sharpe_variance: float | None
     t_variance: float | None
     newest: int
+
+
+@dataclass(frozen=True)
+class TrialGroup:
+    """Trials of one family that are of one kind and ended in the same way.
+
+    Parameters
+    ----------
+    family, kind : str
+    state : {'done', 'failed', 'discarded'}
+    trials : int
+        How many there are.
+    """
+
+    family: str
+    kind: str
+    state: TrialState
+    trials: int
+
+
+def groups(ledger: TrialLedger) -> list[TrialGroup]:
+    """All trials of the ledger by family, kind and state, in this order; together as many as its `count`."""
+    t = _trials.c
+    columns = (t.family, t.kind, t.state)
+    with ledger.database.read() as connection:
+        return [TrialGroup(*row) for row in connection.execute(sa.select(*columns, sa.func.count()).group_by(*columns).order_by(*columns))]
 
 
 def tally(ledger: TrialLedger, family: str) -> Tally:

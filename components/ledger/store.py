@@ -161,9 +161,11 @@ class TrialLedger:
             rows.append(_row(*(trial[name] for name in _GIVEN), *(trial.get(name) for name in _MAY_BE_GIVEN)))
         return self._insert(rows)
 
-    def list(self, family: str | None = None, limit: int = 100) -> Trials:
-        """The newest trials first, all of them or those of one family."""
+    def list(self, family: str | None = None, limit: int = 100, state: TrialState | None = None) -> Trials:
+        """The newest trials first, all of them or those of one family, in any state or in one."""
         query = sa.select(_trials).order_by(_trials.c.number.desc()).limit(limit)
+        if state is not None:
+            query = query.where(_trials.c.state == state)
         with self.database.read() as connection:
             return [_trial(row) for row in connection.execute(_of(query, family))]
 

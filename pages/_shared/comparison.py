@@ -78,7 +78,10 @@ def show_comparison(comparison: Comparison) -> None:
     lines = _curves(comparison)
     if lines:
         draw(figures.lines_chart(lines, "return since the start (%)", height=340), f"comparison.curves.{comparison.id}")
-    st.caption(f"Δ is the run's value less the winner's; compared {utc(comparison.created_ms)} UTC and stored as {comparison.id}.")
+    st.caption(
+        f"Δ is the run's value less the winner's; compared {utc(comparison.created_ms)} UTC and stored as {comparison.id}. "
+        "DSR is after the tries that were made until then; the leaderboard counts those that came later too."
+    )
 
 
 def _say_winner(comparison: Comparison, winner: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from plotly.subplots import make_subplots
 GREEN, AMBER, RED, BLUE, VIOLET = "#00e060", "#ffb000", "#ff5c5c", "#58c9e8", "#c58cff"
 SAND, TEXT, DIM, GRID, PAPER = "#e8e8a0", "#b9f5cb", "#7fb892", "#143021", "rgba(0,0,0,0)"
 SERIES = (GREEN, BLUE, AMBER, VIOLET, SAND, RED)
+DASHES = ("solid", "dot", "dash")
 FONT = "ui-monospace, 'DejaVu Sans Mono', 'Cascadia Mono', Menlo, Consolas, monospace"
 BARS_UP_TO = 600
 FEW = 20
@@ -208,11 +210,15 @@ def _marks(trades: pd.DataFrame, end: str, name: str, symbol: str, colour: str) 
 
 
 def lines_chart(lines: Mapping[str, pd.Series], y: str, height: int = 260, points_up_to: int = 0, tickformat: str | None = None) -> go.Figure:
-    """Several series over time; each indexed by UTC times; series with at most `points_up_to` values also show their points."""
+    """Several series over time; each indexed by UTC times; series with at most `points_up_to` values also show their points.
+
+    Where there are more series than colours, the next ones are dotted, then dashed, so that no two look alike.
+    """
     figure = go.Figure()
-    for (name, series), colour in zip(lines.items(), SERIES * (len(lines) // len(SERIES) + 1), strict=False):
+    for (name, series), (dash, colour) in zip(lines.items(), cycle(product(DASHES, SERIES)), strict=False):
         mode = "lines+markers" if len(series) <= points_up_to else "lines"
-        figure.add_trace(go.Scatter(x=_times(series.index), y=series.to_numpy(), name=name, mode=mode, line={"color": colour, "width": 1.4}))
+        line = {"color": colour, "width": 1.4, "dash": dash}
+        figure.add_trace(go.Scatter(x=_times(series.index), y=series.to_numpy(), name=name, mode=mode, line=line))
     styled(figure, height)
     figure.update_layout(hovermode="x unified")
     _labels(figure, TIME_AXIS, y)
@@ -249,6 +255,7 @@ def counts_chart(values: Mapping[str, int], title: str, height: int = 320) -> go
             orientation="h",
             marker={"color": BLUE, "opacity": 0.85},
             text=numbers,
+            texttemplate="%{text:,}",
             textposition="outside",
             cliponaxis=False,
             width=0.6,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
 
 import streamlit as st
 
-from components.ledger import Trial
+from components.ledger import TRIAL_STATES, Trial, TrialLedger, groups
 from pages._shared import figures, stores
 from pages._shared.baselines import say_verdict, show_baselines
 from pages._shared.parts import draw, missing, stated, table
@@ -26,40 +28,39 @@ def show() -> None:
 def _ledger() -> None:
     st.header("Trial ledger", anchor=False)
     ledger = stores.ledger()
-    trials = ledger.list(limit=SHOWN)
-    if not trials:
+    of_all = groups(ledger)
+    if not of_all:
         missing("Nothing has been tried yet.", "Press “Train” on Neural Networks or “Run backtest” on FX Analytics; every try is written down here.")
         return
-    states = Counter(trial.state for trial in trials)
-    shown = st.columns(4)
-    shown[0].metric("trials", number(ledger.count(), 0), border=True)
-    shown[1].metric("done", number(states["done"], 0), border=True)
-    shown[2].metric("failed", number(states["failed"], 0), border=True)
-    shown[3].metric("discarded", number(states["discarded"], 0), border=True)
+    families, states = Counter[str](), Counter[str]()
+    for one in of_all:
+        families[one.family] += one.trials
+        states[one.state] += one.trials
+    for place, (name, trials) in zip(st.columns(4), [("trials", states.total()), *((state, states[state]) for state in TRIAL_STATES)], strict=True):
+        place.metric(name, number(trials, 0), border=True)
     st.caption(
         "Append-only: backtests, folds and tunings, failed and discarded ones too. The more was tried in a family, "
         "the less its best result means: the deflated Sharpe ratio takes its number of tries from here."
     )
-    families = sorted({trial.family for trial in trials})
-    counts = {family: ledger.count(family) for family in families}
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        draw(figures.counts_chart(counts, "trials per family"), "families")
+        draw(figures.counts_chart(families, "trials per family"), "families")
     with right:
-        kinds = Counter((trial.family, trial.kind, trial.state) for trial in trials)
-        table([{"family": f, "kind": k, "state": s, "trials": n} for (f, k, s), n in sorted(kinds.items())], "kinds", most_rows=8)
-    _trials(trials, families)
+        table([asdict(one) for one in of_all], "kinds", most_rows=8)
+    _trials(ledger, families)
 
 
-def _trials(trials: list[Trial], families: list[str]) -> None:
-    chosen = st.pills("families", families, selection_mode="multi", key="families_shown")
-    some = [trial for trial in trials if not chosen or trial.family in chosen]
+def _trials(ledger: TrialLedger, families: Mapping[str, int]) -> None:
+    chosen = st.pills("families", sorted(families), selection_mode="multi", key="families_shown")
+    some = [trial for family in chosen or [None] for trial in ledger.list(family, SHOWN)]
+    some = sorted(some, key=lambda trial: trial.created_ms, reverse=True)[:SHOWN]
     wide = {"result": st.column_config.TextColumn(width=440), "parameters": st.column_config.TextColumn(width=240)}
     table([_trial_row(trial) for trial in some], "trials", hide=("strategy", "data", "code version", "id"), **wide)
-    if len(trials) == SHOWN:
+    if sum(families[family] for family in chosen or families) > SHOWN:
         st.caption(f"The newest {plural(SHOWN, 'trial')} are shown.")
-    failed = next((trial for trial in some if trial.state == "failed"), None)
-    if failed:
+    every_failed = [trial for family in chosen or [None] for trial in ledger.list(family, 1, "failed")]
+    if every_failed:
+        failed = max(every_failed, key=lambda trial: trial.created_ms)
         with st.expander(f"Newest failed trial: {failed.strategy} at {utc(failed.created_ms)} UTC"):
             stated({"parameters": pairs(failed.params), "why": str(failed.metrics.get("error", "no reason is stored"))})
 

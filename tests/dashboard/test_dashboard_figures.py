@@ -116,6 +116,8 @@ def test_a_dial_changes_colour_before_its_top(value: float, colour: str) -> None
 def test_more_lines_than_colours_are_all_drawn(bars: pd.DataFrame) -> None:
     series = pd.Series([1.0, 2.0], bars.index[:2])
     assert len(figures.lines_chart({str(number): series for number in range(20)}, "equity (USD)").data) == 20
+    eight = figures.lines_chart({str(number): series for number in range(8)}, "equity (USD)").data
+    assert len({(one.line.color, one.line.dash) for one in eight}) == 8, "no two look alike"
 
 
 def test_counts_are_drawn_with_the_longest_bar_on_top() -> None:

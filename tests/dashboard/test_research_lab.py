@@ -11,6 +11,7 @@ from live_dashboard import Dashboard, choose, click, newest_job, no_jobs, nothin
 from components.backtest import BacktestStore, Point, Study, audit_strategy
 from components.fx import Timeframe, instrument
 from components.jobs import JobStore
+from components.ledger import TrialLedger, groups
 from components.pipeline import PipelineStore
 from components.strategy import strategy
 
@@ -164,6 +165,33 @@ def test_the_windows_of_a_rolling_walk_forward_are_stitched(seeded_dashboard: Da
     chart = drawn(page, "walk-equity")
     assert chart["shapes"] == 5, "four borders and the start"
     assert drawn(page, "walk-windows")["x"][0] == ["1", "2", "3", "4"]
+    nothing_failed(page)
+
+
+def test_trials_are_counted_over_the_whole_ledger_however_many_there_are(acting_dashboard: Dashboard, page: Any) -> None:
+    ledger = TrialLedger.open(acting_dashboard.home)
+    rule = {"family": "fibonacci", "strategy": "fibonacci", "dataset_id": None, "code_version": "v"}
+    ledger.append_many(
+        {**rule, "params": {"n": number}, "kind": "sweep_point", "state": "discarded", "metrics": {"sharpe": 0.5}} for number in range(2_500)
+    )
+    counted = groups(ledger)
+    families = {one.family for one in counted}
+    of = {state: sum(one.trials for one in counted if one.state == state) for state in ("done", "failed", "discarded")}
+    assert of["failed"] > 0
+    assert len(families) > 1, "older families are not among the newest trials"
+    view(acting_dashboard, page, "trials and models")
+    for name, trials in {"trials": ledger.count(), **of}.items():
+        tile = page.locator('[data-testid="stMetric"]').filter(has=page.get_by_text(name, exact=True))
+        assert tile.locator('[data-testid="stMetricValue"]').inner_text() == f"{trials:,}", name
+    for family in families:
+        page.locator(".st-key-families_shown").get_by_text(family, exact=True).wait_for()
+    sees(page, "The newest 2,000 trials are shown.")
+    sees(page, "Newest failed trial: sma_cross")
+    page.locator(".st-key-families_shown").get_by_text("sma_cross", exact=True).click()
+    page.get_by_text("The newest 2,000 trials are shown.").wait_for(state="detached")
+    page.locator(".st-key-families_shown").get_by_text("sma_cross", exact=True).click()
+    page.locator(".st-key-families_shown").get_by_text("fibonacci", exact=True).click()
+    page.get_by_text("Newest failed trial").wait_for(state="detached")
     nothing_failed(page)
 
 

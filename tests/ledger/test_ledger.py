@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from components.base import ROOT
 from components.fx import BadInput
-from components.ledger import Trial, TrialLedger, code_version
+from components.ledger import Trial, TrialGroup, TrialLedger, code_version, groups
 from components.ledger.code import _version_of
 
 
@@ -63,6 +63,25 @@ def test_failed_and_discarded_trials_count_too_and_families_are_counted_apart(le
     assert (ledger.count(), ledger.count("breakout"), ledger.count("grid"), ledger.count("none")) == (4, 3, 1, 0)
     assert [trial.state for trial in ledger.list("breakout")] == ["discarded", "failed", "done"]
     assert [trial.family for trial in ledger.list(limit=1)] == ["grid"]
+
+
+def test_all_trials_are_counted_by_family_kind_and_state(ledger: TrialLedger) -> None:
+    assert groups(ledger) == []
+    for state in ("done", "failed", "discarded", "done"):
+        append(ledger, state=state)
+    append(ledger, "grid", kind="sweep_point")
+    append(ledger, kind="cv_fold", state="failed")
+    expected = [
+        TrialGroup("breakout", "backtest", "discarded", 1),
+        TrialGroup("breakout", "backtest", "done", 2),
+        TrialGroup("breakout", "backtest", "failed", 1),
+        TrialGroup("breakout", "cv_fold", "failed", 1),
+        TrialGroup("grid", "sweep_point", "done", 1),
+    ]
+    assert groups(ledger) == expected
+    assert [trial.kind for trial in ledger.list(limit=1, state="failed")] == ["cv_fold"]
+    assert [trial.state for trial in ledger.list("breakout", state="done")] == ["done", "done"]
+    assert ledger.list("grid", state="failed") == []
 
 
 def test_the_same_trial_twice_is_two_trials_unless_the_sender_names_it(ledger: TrialLedger) -> None:
