@@ -151,15 +151,17 @@ class SweepCrew:
         self._measure: Callable[[PlannedPoint], SweptPoint]
 
     def __enter__(self) -> Self:
-        if self.place in ("here", "threads"):
-            shared = sharing(self.runner)
-            self._measure = lambda point: measure_point(shared, point)
-        elif self.place == "processes":
-            folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="sequence-sweep-")))
-            (folder / "runner").write_bytes(_packed(self.runner))
-            self._measure = _AtPath(str(folder / "runner"), USUAL_BYTES // self.workers)
-        else:
-            self._join_cluster()
+        with self._open:  # what is open is closed where the rest of it fails
+            if self.place in ("here", "threads"):
+                shared = sharing(self.runner)
+                self._measure = lambda point: measure_point(shared, point)
+            elif self.place == "processes":
+                folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="sequence-sweep-")))
+                (folder / "runner").write_bytes(_packed(self.runner))
+                self._measure = _AtPath(str(folder / "runner"), USUAL_BYTES // self.workers)
+            else:
+                self._join_cluster()
+            self._open = self._open.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

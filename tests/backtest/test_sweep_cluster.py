@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import socket
@@ -13,12 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import distributed
 import numpy as np
 import pandas as pd
 import pytest
 
 from components.backtest import BacktestStore, Runner, execute_sweep, sweep_run
-from components.backtest.sweep_run import run_sweep
+from components.backtest.sweep_points import PlannedPoint
+from components.backtest.sweep_run import SweepCrew, run_sweep
 from components.base import ROOT, load_settings
 from components.fx import Action, Unavailable, book
 from components.jobs import Progress
@@ -97,6 +100,10 @@ def test_a_cluster_gives_the_numbers_of_this_machine(cluster: Cluster, real_bars
     there = run_sweep(item, POINTS[name], dask=cluster.address)
     assert [point.state for point in there] == ["done"] * len(POINTS[name])
     assert all(map(same, there, run_sweep(item, POINTS[name], workers=1)))
+    less = runner_of(strategy(name), real_bars.iloc[:3_000])
+    assert all(map(same, run_sweep(less, POINTS[name], dask=cluster.address), run_sweep(less, POINTS[name], workers=1))), (
+        "the worker takes the new bars, not those that it has"
+    )
 
 
 @pytest.mark.slow
@@ -128,8 +135,34 @@ def test_a_cluster_that_is_not_there_is_told_in_a_sentence(runner: Runner, monke
 @pytest.mark.slow
 def test_a_cluster_without_workers_is_told_in_a_sentence(cluster: Cluster, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep_run, "DASK_WAIT_S", 1)
-    with pytest.raises(Unavailable, match=r"no worker of the Dask cluster .* took the bars .*start workers, or unset SEQUENCE_DASK"):
+    with pytest.raises(Unavailable, match=r"no worker of the Dask cluster .* took the bars .*start workers, or unset SEQUENCE_DASK") as told:
         run_sweep(runner, [{}], dask=cluster.address)
+    with distributed.Client(cluster.address, set_as_default=False) as asking:
+        clients = asking.run_on_scheduler(lambda dask_scheduler: [name for name in dask_scheduler.clients if name.startswith("Client-")])
+    assert len(clients) == 1, f"a worker process that goes on has left the cluster ({told.value.message})"
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_ended_after_its_cluster_is_lost_ends_quietly(cluster: Cluster, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep_run, "DASK_WAIT_S", 2)
+    said: list[str] = []
+    listening = logging.Handler()
+    listening.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("distributed.client").addHandler(listening)
+    cluster.add_worker()
+    try:
+        with SweepCrew(runner, dask=cluster.address) as crew:
+            points = crew.measured([PlannedPoint(number, params) for number, params in enumerate(MANY)])
+            assert next(points).state == "done"
+            cluster.kill(cluster.scheduler)
+            until = time.monotonic() + 60
+            while crew._client.status != "closed":
+                assert time.monotonic() < until, crew._client.status
+                time.sleep(0.05)
+            points.close()
+    finally:
+        logging.getLogger("distributed.client").removeHandler(listening)
+    assert said == [], "one sentence tells of it, and no traceback"
 
 
 @pytest.mark.slow

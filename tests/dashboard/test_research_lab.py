@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from live_dashboard import Dashboard, choose, click, newest_job, no_jobs, nothing_failed, sees, settle
+from live_dashboard import Dashboard, choose, click, in_table, newest_job, no_jobs, nothing_failed, sees, settle
 
 from components.backtest import BacktestStore, Point, Study, audit_strategy
 from components.fx import Timeframe, instrument
@@ -172,7 +172,7 @@ def test_trials_are_counted_over_the_whole_ledger_however_many_there_are(acting_
     ledger = TrialLedger.open(acting_dashboard.home)
     rule = {"family": "fibonacci", "strategy": "fibonacci", "dataset_id": None, "code_version": "v"}
     ledger.append_many(
-        {**rule, "params": {"n": number}, "kind": "sweep_point", "state": "discarded", "metrics": {"sharpe": 0.5}} for number in range(2_500)
+        {**rule, "params": {"n": number}, "kind": "sweep_point", "state": "discarded", "metrics": {"sharpe": 77.0}} for number in range(2_500)
     )
     counted = groups(ledger)
     families = {one.family for one in counted}
@@ -185,13 +185,17 @@ def test_trials_are_counted_over_the_whole_ledger_however_many_there_are(acting_
         assert tile.locator('[data-testid="stMetricValue"]').inner_text() == f"{trials:,}", name
     for family in families:
         page.locator(".st-key-families_shown").get_by_text(family, exact=True).wait_for()
+    in_table(page, "sharpe 77.00")
     sees(page, "The newest 2,000 trials are shown.")
     sees(page, "Newest failed trial: sma_cross")
     page.locator(".st-key-families_shown").get_by_text("sma_cross", exact=True).click()
-    page.get_by_text("The newest 2,000 trials are shown.").wait_for(state="detached")
+    settle(page)
+    assert page.get_by_text("The newest 2,000 trials are shown.").count() == 0
+    assert page.get_by_text("sharpe 77.00").count() == 0, "no trial of the other family"
     page.locator(".st-key-families_shown").get_by_text("sma_cross", exact=True).click()
     page.locator(".st-key-families_shown").get_by_text("fibonacci", exact=True).click()
-    page.get_by_text("Newest failed trial").wait_for(state="detached")
+    settle(page)
+    assert page.get_by_text("Newest failed trial").count() == 0
     nothing_failed(page)
 
 
