@@ -11,7 +11,7 @@ import pickle
 import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -203,7 +203,7 @@ class SweepCrew:
             from distributed import Client
         except ImportError:
             raise Unavailable(f"a Dask cluster is configured ({self.dask}), but distributed is not installed: pip install distributed") from None
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what becomes of the cluster is told in one sentence, not in tracebacks
+        self._open.enter_context(_quiet())
         try:
             self._client = self._open.enter_context(Client(self.dask, timeout=DASK_WAIT_S, set_as_default=False))
         except (OSError, TimeoutError, ValueError) as error:
@@ -238,6 +238,24 @@ class SweepCrew:
         return Unavailable(
             f"the Dask cluster {self.dask} was lost ({words}); start the sweep again when it is back, or unset SEQUENCE_DASK to sweep on this machine"
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the client's own words on a lost cluster out of the log: it is told in one sentence, not in tracebacks."""
+
+    def is_told(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return record.levelno >= logging.CRITICAL or (record.name == loop and not isinstance(error, OSError))
+
+    client, loop = "distributed.client", "tornado.application"
+    for name in (client, loop):
+        logging.getLogger(name).addFilter(is_told)
+    try:
+        yield
+    finally:
+        for name in (client, loop):
+            logging.getLogger(name).removeFilter(is_told)
 
 
 def sharing(runner: Runner, most_bytes: int = USUAL_BYTES) -> Runner:

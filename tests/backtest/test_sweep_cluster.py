@@ -33,6 +33,7 @@ MANY = [{"fast": fast, "slow": slow} for fast in range(5, 45) for slow in range(
 
 EIGHT_THOUSAND = {"fast": {"low": 5, "high": 84, "step": 1}, "slow": {"low": 90, "high": 189, "step": 1}}
 CLOSE = int(Action.CLOSE)
+LOGGERS = ("distributed.client", "tornado.application")
 
 
 class Cluster:
@@ -85,6 +86,19 @@ def dask_is(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 
     yield configure
     load_settings.cache_clear()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What the cluster's client and its event loop log."""
+    said: list[str] = []
+    listening = logging.Handler(logging.WARNING)
+    listening.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    for name in LOGGERS:
+        logging.getLogger(name).addHandler(listening)
+    yield said
+    for name in LOGGERS:
+        logging.getLogger(name).removeHandler(listening)
 
 
 @pytest.fixture
@@ -143,26 +157,24 @@ def test_a_cluster_without_workers_is_told_in_a_sentence(cluster: Cluster, runne
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_ended_after_its_cluster_is_lost_ends_quietly(cluster: Cluster, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_is_ended_after_its_cluster_is_lost_ends_quietly(
+    cluster: Cluster, runner: Runner, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
     monkeypatch.setattr(sweep_run, "DASK_WAIT_S", 2)
-    said: list[str] = []
-    listening = logging.Handler()
-    listening.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("distributed.client").addHandler(listening)
     cluster.add_worker()
-    try:
-        with SweepCrew(runner, dask=cluster.address) as crew:
-            points = crew.measured([PlannedPoint(number, params) for number, params in enumerate(MANY)])
-            assert next(points).state == "done"
-            cluster.kill(cluster.scheduler)
-            until = time.monotonic() + 60
-            while crew._client.status != "closed":
-                assert time.monotonic() < until, crew._client.status
-                time.sleep(0.05)
-            points.close()
-    finally:
-        logging.getLogger("distributed.client").removeHandler(listening)
-    assert said == [], "one sentence tells of it, and no traceback"
+    with SweepCrew(runner, dask=cluster.address) as crew:
+        points = crew.measured([PlannedPoint(number, params) for number, params in enumerate(MANY)])
+        assert next(points).state == "done"
+        cluster.kill(cluster.scheduler)
+        until = time.monotonic() + 60
+        while crew._client.status != "closed":
+            assert time.monotonic() < until, crew._client.status
+            time.sleep(0.05)
+        points.close()
+    assert logged == []
+    for name in LOGGERS:
+        logging.getLogger(name).error("of another matter")
+    assert logged == ["of another matter"] * 2
 
 
 @pytest.mark.slow
@@ -184,7 +196,7 @@ def test_where_one_of_two_workers_is_killed_the_other_does_all_the_points(cluste
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["workers", "scheduler"])
 def test_a_sweep_whose_cluster_is_lost_says_so_and_goes_on_elsewhere_where_it_stopped(
-    cluster: Cluster, home: Path, who: str, dask_is: Callable[[str], None]
+    cluster: Cluster, home: Path, who: str, dask_is: Callable[[str], None], logged: list[str]
 ) -> None:
     cluster.add_worker()
     bar_set = collect(home, "sample", "EURUSD", "H1")
@@ -201,6 +213,7 @@ def test_a_sweep_whose_cluster_is_lost_says_so_and_goes_on_elsewhere_where_it_st
     with pytest.raises(Unavailable) as told:
         execute_sweep(home, spec, watch)
     assert re.match(rf"the Dask cluster {re.escape(cluster.address)} was lost \([^()]+\); start the sweep again when it is back", told.value.message)
+    assert logged == [], "one sentence tells of it, and no traceback"
     studies = BacktestStore.open(home).studies
     failed = studies.studies("sweep")[0]
     kept = studies.points(failed.id)
