@@ -46,7 +46,7 @@ def _ledger() -> None:
     with left:
         draw(figures.counts_chart(families, "trials per family"), "families")
     with right:
-        table([asdict(one) for one in of_all], "kinds", most_rows=8)
+        table([asdict(one) for one in of_all], "kinds", most_rows=8, trials=st.column_config.NumberColumn(format="localized"))
     _trials(ledger, families)
 
 

@@ -58,7 +58,7 @@ def coverage_chart(months: Sequence[Coverage], names: Mapping[str, str] | None =
             ygap=3,
             hoverongaps=False,
             hovertemplate="%{y}<br>%{x|%B %Y}<br>%{text} (%{z:.2f} %)<extra></extra>",
-            colorbar={"thickness": 10, "tickvals": [0, 50, 100], "ticksuffix": " %"},
+            colorbar={"thickness": 10, "tickvals": [0, 50, 100], "ticktext": ["0 %", "50 %", "100 %"]},
         )
     )
     styled(figure, 90 + ROW_PIXELS * max(len(rows), 2), legend=False)
